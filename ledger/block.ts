@@ -1,0 +1,197 @@
+/**
+ * A block: a header of 166 bytes with the tree's head in it, and the batches that it adds
+ * (LEDGER §5).
+ *
+ * Finality of the header certifies the root of the tree over all entries up to this block.
+ */
+
+import { equalBytes } from "../protocol/bytes.ts"
+import { batchBytes, decodeBatch, encodeBatch, encodeEntry, type Batch } from "../protocol/entry.ts"
+import { FieldReader, FieldWriter } from "../protocol/fields.ts"
+import { LABELS, labelBytes } from "../protocol/labels.ts"
+import {
+  BATCH_BYTES_MAX,
+  BLOCK_BATCHES_MAX,
+  BLOCK_BYTES_MAX,
+  BLOCK_HEADER_BYTES,
+  HASH_BYTES,
+} from "../protocol/limits.ts"
+import type { Suite } from "../protocol/suite.ts"
+import { decodeCertificate, encodeCertificate, type Certificate } from "./certificate.ts"
+import { CERTIFICATE_BYTES_MAX } from "./certificate.ts"
+import { LedgerError } from "./errors.ts"
+
+export const HEADER_VERSION = 1
+
+const FLAG_SEAL = 1
+const FLAG_CLOSING = 2
+/** In front of each batch. */
+const LENGTH_BYTES = 4
+
+export interface Header {
+  readonly epoch: number
+  /** View in which it was proposed, from 1. */
+  readonly view: number
+  /** From 1; the chain starts from height 0, which is no block. */
+  readonly height: number
+  /** Hash of the block before; of the first block, the chain id. */
+  readonly parent: Uint8Array
+  /** Entries in the tree once this block's are in it. */
+  readonly treeSize: number
+  readonly treeRoot: Uint8Array
+  /** SHA-256 over the batches as they stand in the block. */
+  readonly batchesHash: Uint8Array
+  /** The proposer's clock, Unix ms, never before the parent's; advisory. */
+  readonly timeMs: number
+  /** Ends its epoch. */
+  readonly seal: boolean
+  /** Empty block that makes an older one final. */
+  readonly closing: boolean
+  /** Hash of the next epoch's validator set in a sealing block, else zero. */
+  readonly nextEpochHash: Uint8Array
+}
+
+export interface Block {
+  readonly header: Header
+  readonly batches: readonly Batch[]
+}
+
+/** A block with the certificate that makes it final: what followers fetch and keep. */
+export interface FinalBlock {
+  readonly block: Block
+  readonly certificate: Certificate
+}
+
+/** SHA-256(label ‖ header). */
+export function blockHash(suite: Suite, header: Header): Uint8Array {
+  const label = labelBytes(LABELS.block)
+  const hashed = new FieldWriter(label.length + BLOCK_HEADER_BYTES)
+  return suite.sha256(hashed.bytes(label).bytes(encodeHeader(header)).finish())
+}
+
+/**
+ * ver u8 ‖ epoch u32 ‖ view u64 ‖ height u64 ‖ parent[32] ‖ tree_size u64 ‖ tree_root[32] ‖
+ * batches_hash[32] ‖ time_ms u64 ‖ flags u8 ‖ next_epoch_hash[32].
+ */
+export function encodeHeader(header: Header): Uint8Array {
+  return new FieldWriter(BLOCK_HEADER_BYTES)
+    .u8(HEADER_VERSION)
+    .u32(header.epoch)
+    .u64(header.view)
+    .u64(header.height)
+    .bytes(header.parent)
+    .u64(header.treeSize)
+    .bytes(header.treeRoot)
+    .bytes(header.batchesHash)
+    .u64(header.timeMs)
+    .u8((header.seal ? FLAG_SEAL : 0) | (header.closing ? FLAG_CLOSING : 0))
+    .bytes(header.nextEpochHash)
+    .finish()
+}
+
+/** @throws ProtocolError `CODEC_*`; {@link LedgerError} `BLOCK_INVALID`. */
+export function decodeHeader(bytes: Uint8Array): Header {
+  const reader = new FieldReader(bytes, "block header")
+  reader.version(HEADER_VERSION)
+  const body = {
+    epoch: reader.u32("epoch"),
+    view: reader.u64("view"),
+    height: reader.u64("height"),
+    parent: reader.bytes("parent", HASH_BYTES),
+    treeSize: reader.u64("tree size"),
+    treeRoot: reader.bytes("tree root", HASH_BYTES),
+    batchesHash: reader.bytes("batches hash", HASH_BYTES),
+    timeMs: reader.u64("time"),
+  }
+  const flags = reader.u8("flags", FLAG_SEAL | FLAG_CLOSING)
+  const nextEpochHash = reader.bytes("next epoch hash", HASH_BYTES)
+  reader.end()
+  const { view, height } = body
+  if (view === 0 || height === 0) {
+    invalid(`expected view and height from 1, got ${view} and ${height}`)
+  }
+  const seal = (flags & FLAG_SEAL) !== 0
+  if (seal !== nextEpochHash.some((byte) => byte !== 0)) {
+    invalid(`height ${height}: the seal flag and the next epoch's hash go together`)
+  }
+  return { ...body, seal, closing: (flags & FLAG_CLOSING) !== 0, nextEpochHash }
+}
+
+/** (length u32 ‖ batch) for each batch; its SHA-256 is the header's batches_hash. */
+export function encodeBatches(batches: readonly Batch[]): Uint8Array {
+  const encoded = batches.map(encodeBatch)
+  const writer = new FieldWriter(batchesBytes(batches))
+  for (const batch of encoded) writer.u32(batch.length).bytes(batch)
+  return writer.finish()
+}
+
+/** Size of {@link encodeBatches}' answer, without encoding. */
+export function batchesBytes(batches: readonly Batch[]): number {
+  let length = 0
+  for (const batch of batches) length += LENGTH_BYTES + batchBytes(batch)
+  return length
+}
+
+/** Every entry's bytes, the leaves, in the order of the tree. */
+export function leavesOf(batches: readonly Batch[]): Uint8Array[] {
+  return batches.flatMap((batch) => batch.entries.map(encodeEntry))
+}
+
+/** header[166] ‖ (length u32 ‖ batch) for each batch. */
+export function encodeBlock(block: Block): Uint8Array {
+  const batches = encodeBatches(block.batches)
+  return new FieldWriter(BLOCK_HEADER_BYTES + batches.length)
+    .bytes(encodeHeader(block.header))
+    .bytes(batches)
+    .finish()
+}
+
+/**
+ * Decodes a block; its batches are checked against the header's hash before they are decoded.
+ *
+ * @throws ProtocolError `CODEC_*`, `ENTRY_INVALID`, `BATCH_INVALID`; {@link LedgerError}
+ * `BLOCK_INVALID`, `BLOCK_BATCHES`.
+ */
+export function decodeBlock(suite: Suite, bytes: Uint8Array): Block {
+  const reader = new FieldReader(bytes, "block")
+  if (bytes.length > BLOCK_HEADER_BYTES + BLOCK_BYTES_MAX) {
+    reader.fail("CODEC_LENGTH", "batches", `expected at most ${BLOCK_BYTES_MAX} bytes`)
+  }
+  const header = decodeHeader(reader.view("header", BLOCK_HEADER_BYTES))
+  const hash = suite.sha256(bytes.subarray(BLOCK_HEADER_BYTES))
+  if (!equalBytes(hash, header.batchesHash)) {
+    const why = `height ${header.height}: the batches are not those of the header`
+    throw new LedgerError("BLOCK_BATCHES", `block: ${why}`)
+  }
+  const batches: Batch[] = []
+  while (reader.left > 0) {
+    if (batches.length === BLOCK_BATCHES_MAX) invalid(`more than ${BLOCK_BATCHES_MAX} batches`)
+    const length = reader.u32("batch length", BATCH_BYTES_MAX)
+    batches.push(decodeBatch(suite, reader.view("batch", length)))
+  }
+  return { header, batches }
+}
+
+/** length u16 ‖ certificate ‖ block: a final block as it travels and is kept. */
+export function encodeFinalBlock(final: FinalBlock): Uint8Array {
+  const certificate = encodeCertificate(final.certificate)
+  const block = encodeBlock(final.block)
+  return new FieldWriter(2 + certificate.length + block.length)
+    .u16(certificate.length)
+    .bytes(certificate)
+    .bytes(block)
+    .finish()
+}
+
+/** Decodes a final block; nothing is verified but what {@link decodeBlock} checks. */
+export function decodeFinalBlock(suite: Suite, bytes: Uint8Array): FinalBlock {
+  const reader = new FieldReader(bytes, "final block")
+  const length = reader.u16("certificate length", CERTIFICATE_BYTES_MAX)
+  const certificate = decodeCertificate(reader.view("certificate", length))
+  const block = decodeBlock(suite, reader.view("block", reader.left))
+  return { block, certificate }
+}
+
+function invalid(why: string): never {
+  throw new LedgerError("BLOCK_INVALID", `block: ${why}`)
+}

@@ -1,0 +1,265 @@
+/**
+ * The chain of final blocks: what a block must be to stand on the head (LEDGER §5).
+ *
+ * One set of checks serves three callers: the leader that builds a block, the validator that judges
+ * a proposal before it votes, and the follower that accepts a final block. Everything is recomputed
+ * here; nothing is believed because a certificate stands under it.
+ */
+
+import { assert } from "../protocol/assert.ts"
+import { equalBytes } from "../protocol/bytes.ts"
+import { verifyBatch, type Batch } from "../protocol/entry.ts"
+import { FieldReader, FieldWriter } from "../protocol/fields.ts"
+import {
+  BLOCK_AHEAD_MS,
+  BLOCK_BATCHES_MAX,
+  BLOCK_BYTES_MAX,
+  HASH_BYTES,
+} from "../protocol/limits.ts"
+import type { Suite } from "../protocol/suite.ts"
+import { batchesBytes, blockHash, encodeBatches, leavesOf } from "./block.ts"
+import type { Block, FinalBlock, Header } from "./block.ts"
+import { verifyCertificate } from "./certificate.ts"
+import { LedgerError, type LedgerCode } from "./errors.ts"
+import {
+  appendLeaves,
+  decodeFrontier,
+  EMPTY_FRONTIER,
+  encodeFrontier,
+  frontierRoot,
+  hashLeaves,
+  type Frontier,
+  type NodeSink,
+} from "./merkle.ts"
+import type { ValidatorsOf } from "./validators.ts"
+
+/** Everything that the next block is checked against; small enough to keep with every block. */
+export interface ChainHead {
+  readonly chainId: Uint8Array
+  readonly epoch: number
+  readonly view: number
+  readonly height: number
+  /** Hash of the block at `height`; of height 0, the chain id. */
+  readonly hash: Uint8Array
+  readonly timeMs: number
+  readonly frontier: Frontier
+  /** Last recorded serial by submitter. */
+  readonly serials: ReadonlyMap<number, number>
+}
+
+/** Submit key of a mission as the directory has it at the head; undefined when it may not submit. */
+export type SubmitKeyOf = (submitter: number) => Uint8Array | undefined
+
+/** The head of a chain without blocks: epoch 0, view 0, height 0. */
+export function genesisHead(chainId: Uint8Array): ChainHead {
+  assert(chainId.length === HASH_BYTES, "a chain id is a hash")
+  const start = { epoch: 0, view: 0, height: 0, hash: chainId, timeMs: 0 }
+  return { chainId, ...start, frontier: EMPTY_FRONTIER, serials: new Map() }
+}
+
+/**
+ * Accepts a final block onto the head, or refuses it and leaves the head as it was.
+ *
+ * Order: the certificate, then {@link checkBlock}. `sink` hears of the tree hashes that the block
+ * completes; it may have heard of some when a refusal comes, so it must not act before the answer.
+ *
+ * @throws {@link LedgerError} `EPOCH_UNKNOWN`, `BLOCK_CERTIFICATE`, and all of checkBlock's.
+ */
+export function acceptBlock(
+  suite: Suite,
+  head: ChainHead,
+  final: FinalBlock,
+  rules: { readonly validatorsOf: ValidatorsOf; readonly submitKeyOf: SubmitKeyOf },
+  sink?: NodeSink,
+): ChainHead {
+  const { block, certificate } = final
+  const { header } = block
+  const validators = rules.validatorsOf(header.epoch)
+  if (validators === undefined) {
+    return refuse("EPOCH_UNKNOWN", header, `no validators known for epoch ${header.epoch}`)
+  }
+  const hash = blockHash(suite, header)
+  if (certificate.kind !== "finalize" || !equalBytes(certificate.blockHash, hash)) {
+    refuse("BLOCK_CERTIFICATE", header, "the certificate does not make this block final")
+  }
+  if (certificate.epoch !== header.epoch || certificate.view !== header.view) {
+    refuse("BLOCK_CERTIFICATE", header, "the certificate is of another epoch or view")
+  }
+  verifyCertificate(suite, head.chainId, certificate, validators)
+  return checkBlock(suite, head, block, rules.submitKeyOf, sink)
+}
+
+/**
+ * Checks everything about a block but its certificate, and gives the head after it.
+ *
+ * @throws {@link LedgerError} `BLOCK_PARENT`, `BLOCK_INVALID`, `BLOCK_TIME`, `BLOCK_BATCHES`,
+ * `BLOCK_SERIAL`, `BLOCK_SUBMITTER`, `BLOCK_TREE`; ProtocolError `BATCH_SIGNATURE`.
+ */
+export function checkBlock(
+  suite: Suite,
+  head: ChainHead,
+  block: Block,
+  submitKeyOf: SubmitKeyOf,
+  sink?: NodeSink,
+): ChainHead {
+  const { header, batches } = block
+  checkPlace(head, header)
+  if (batches.length === 0) refuse("BLOCK_BATCHES", header, "it has no batches")
+  if (batches.length > BLOCK_BATCHES_MAX || batchesBytes(batches) > BLOCK_BYTES_MAX) {
+    refuse("BLOCK_BATCHES", header, "its batches are too many or too large")
+  }
+  if (!equalBytes(suite.sha256(encodeBatches(batches)), header.batchesHash)) {
+    refuse("BLOCK_BATCHES", header, "the batches are not those of the header")
+  }
+  const serials = new Map(head.serials)
+  for (const batch of batches) {
+    const expected = (serials.get(batch.submitter) ?? 0) + 1
+    if (batch.firstSeq !== expected) {
+      const why = `submitter ${batch.submitter}: expected serial ${expected}, got ${batch.firstSeq}`
+      refuse("BLOCK_SERIAL", header, why)
+    }
+    serials.set(batch.submitter, batch.firstSeq + batch.entries.length - 1)
+    const key = submitKeyOf(batch.submitter)
+    if (key === undefined) {
+      return refuse("BLOCK_SUBMITTER", header, `submitter ${batch.submitter} may not submit`)
+    }
+    verifyBatch(suite, head.chainId, batch, key)
+  }
+  const frontier = appendLeaves(head.frontier, hashLeaves(leavesOf(batches)), sink)
+  if (frontier.size !== header.treeSize) {
+    refuse("BLOCK_TREE", header, `expected tree size ${frontier.size}, got ${header.treeSize}`)
+  }
+  if (!equalBytes(frontierRoot(frontier), header.treeRoot)) {
+    refuse("BLOCK_TREE", header, `its root is not that of its ${frontier.size} entries`)
+  }
+  return headAfter(suite, head, header, frontier, serials)
+}
+
+/**
+ * What a validator checks before it votes: {@link checkBlock}, and that the proposer's clock is not
+ * more than an hour ahead of its own.
+ *
+ * @throws {@link LedgerError} as checkBlock, and `BLOCK_TIME`.
+ */
+export function checkProposal(
+  suite: Suite,
+  head: ChainHead,
+  block: Block,
+  submitKeyOf: SubmitKeyOf,
+  nowMs: number,
+): ChainHead {
+  if (block.header.timeMs > nowMs + BLOCK_AHEAD_MS) {
+    const ahead = block.header.timeMs - nowMs
+    refuse("BLOCK_TIME", block.header, `dated ${ahead} ms ahead, at most ${BLOCK_AHEAD_MS} allowed`)
+  }
+  return checkBlock(suite, head, block, submitKeyOf)
+}
+
+/**
+ * Builds the block of a view on the head. The batches must be what the mempool gave for this head:
+ * verified, contiguous, within the block's limits.
+ */
+export function buildBlock(
+  suite: Suite,
+  head: ChainHead,
+  view: number,
+  batches: readonly Batch[],
+  nowMs: number,
+): Block {
+  assert(view > head.view, "a block was built for a view that is past")
+  const frontier = appendLeaves(head.frontier, hashLeaves(leavesOf(batches)))
+  const header: Header = {
+    epoch: head.epoch,
+    view,
+    height: head.height + 1,
+    parent: head.hash,
+    treeSize: frontier.size,
+    treeRoot: frontierRoot(frontier),
+    batchesHash: suite.sha256(encodeBatches(batches)),
+    // A clock that was set back must not make time run backwards on the chain.
+    timeMs: Math.max(nowMs, head.timeMs),
+    seal: false,
+    closing: false,
+    nextEpochHash: new Uint8Array(HASH_BYTES),
+  }
+  return { header, batches }
+}
+
+/**
+ * chain_id[32] ‖ epoch u32 ‖ view u64 ‖ height u64 ‖ hash[32] ‖ time_ms u64 ‖ count u16 ‖
+ * (submitter u16 ‖ serial u64, by submitter) × count ‖ frontier: a head as a node keeps it.
+ */
+export function encodeHead(head: ChainHead): Uint8Array {
+  const frontier = encodeFrontier(head.frontier)
+  const serials = [...head.serials].sort(([a], [b]) => a - b)
+  const writer = new FieldWriter(94 + serials.length * 10 + frontier.length)
+    .bytes(head.chainId)
+    .u32(head.epoch)
+    .u64(head.view)
+    .u64(head.height)
+    .bytes(head.hash)
+    .u64(head.timeMs)
+    .u16(serials.length)
+  for (const [submitter, serial] of serials) writer.u16(submitter).u64(serial)
+  return writer.bytes(frontier).finish()
+}
+
+/** @throws ProtocolError `CODEC_*`; {@link LedgerError} `TREE_FRONTIER`. */
+export function decodeHead(bytes: Uint8Array): ChainHead {
+  const reader = new FieldReader(bytes, "chain head")
+  const chainId = reader.bytes("chain id", HASH_BYTES)
+  const epoch = reader.u32("epoch")
+  const view = reader.u64("view")
+  const height = reader.u64("height")
+  const hash = reader.bytes("hash", HASH_BYTES)
+  const timeMs = reader.u64("time")
+  const count = reader.u16("count")
+  const serials = new Map<number, number>()
+  let last = -1
+  for (let i = 0; i < count; i++) {
+    const submitter = reader.u16("submitter")
+    if (submitter <= last)
+      reader.fail("CODEC_ORDER", "submitter", "they are not in ascending order")
+    last = submitter
+    serials.set(submitter, reader.u64("serial"))
+  }
+  const frontier = decodeFrontier(reader.bytes("frontier", reader.left))
+  return { chainId, epoch, view, height, hash, timeMs, frontier, serials }
+}
+
+function checkPlace(head: ChainHead, header: Header): void {
+  if (header.height !== head.height + 1) {
+    refuse("BLOCK_PARENT", header, `expected height ${head.height + 1}`)
+  }
+  if (!equalBytes(header.parent, head.hash)) {
+    refuse("BLOCK_PARENT", header, "it does not stand on the block before it")
+  }
+  if (header.epoch !== head.epoch) {
+    refuse("BLOCK_PARENT", header, `expected epoch ${head.epoch}, got ${header.epoch}`)
+  }
+  if (header.view <= head.view) {
+    refuse("BLOCK_PARENT", header, `expected a view above ${head.view}, got ${header.view}`)
+  }
+  if (header.seal || header.closing) {
+    refuse("BLOCK_INVALID", header, "one validator seals no epoch and closes no block")
+  }
+  if (header.timeMs < head.timeMs) {
+    refuse("BLOCK_TIME", header, `dated ${head.timeMs - header.timeMs} ms before its parent`)
+  }
+}
+
+function headAfter(
+  suite: Suite,
+  head: ChainHead,
+  header: Header,
+  frontier: Frontier,
+  serials: ReadonlyMap<number, number>,
+): ChainHead {
+  const { epoch, view, height, timeMs } = header
+  const hash = blockHash(suite, header)
+  return { chainId: head.chainId, epoch, view, height, hash, timeMs, frontier, serials }
+}
+
+function refuse(code: LedgerCode, header: Header, why: string): never {
+  throw new LedgerError(code, `block at height ${header.height}, view ${header.view}: ${why}`)
+}

@@ -1,0 +1,48 @@
+/**
+ * Why `ledger/` refuses blocks, certificates, votes, proofs and records. Codes are stable.
+ */
+
+import { TarbartaError } from "../protocol/errors.ts"
+
+export type LedgerCode =
+  // tree (merkle.ts)
+  | "TREE_FRONTIER"
+  | "TREE_INCLUSION"
+  | "TREE_CONSISTENCY"
+  // validators and votes
+  | "VALIDATORS_INVALID"
+  | "EPOCH_UNKNOWN"
+  | "VOTE_INVALID"
+  | "VOTE_SIGNATURE"
+  | "VOTE_STALE"
+  | "CERTIFICATE_INVALID"
+  | "CERTIFICATE_SIGNATURE"
+  | "CERTIFICATE_BELOW_QUORUM"
+  // blocks and the chain
+  | "BLOCK_INVALID"
+  | "BLOCK_BATCHES"
+  | "BLOCK_PARENT"
+  | "BLOCK_LEADER"
+  | "BLOCK_CERTIFICATE"
+  | "BLOCK_SUBMITTER"
+  | "BLOCK_SERIAL"
+  | "BLOCK_TREE"
+  | "BLOCK_TIME"
+  // mempool
+  | "MEMPOOL_FULL"
+  | "MEMPOOL_SERIAL"
+  | "MEMPOOL_KNOWN"
+  | "MEMPOOL_CONFLICT"
+  // consensus
+  | "CONSENSUS_SIZE"
+  | "CONSENSUS_KEY"
+  | "CONSENSUS_KEY_DEAD"
+  | "RECORD_INVALID"
+  | "RECORD_CORRUPT"
+  // proofs and catch-up
+  | "PROOF_INVALID"
+  | "PROOF_OPENING"
+  | "SYNC_ANSWER"
+
+/** A refusal by the pure ledger code. */
+export class LedgerError extends TarbartaError<LedgerCode> {}

@@ -1,0 +1,25 @@
+/** Where a node's local door is: a Unix socket in the `run` folder of its home (security: 0600 in 0700). */
+
+import { join, resolve } from "node:path"
+import { SOCKET_PATH_BYTES_MAX } from "../../protocol/limits.ts"
+import { NodeError } from "../errors.ts"
+
+/** The only host that a request may name; a Unix socket has none of its own. */
+export const API_HOST = "localhost"
+export const JSON_TYPE = "application/json"
+export const LINES_TYPE = "application/x-ndjson"
+export const BYTES_TYPE = "application/octet-stream"
+
+/** @throws {@link NodeError} `CONFIG_INVALID` when the home's path is too long for a socket. */
+export function socketPathOf(home: string): string {
+  const path = join(resolve(home), "run", "node.sock")
+  const length = new TextEncoder().encode(path).length
+  if (length > SOCKET_PATH_BYTES_MAX) {
+    throw new NodeError(
+      "CONFIG_INVALID",
+      `socket path: expected at most ${SOCKET_PATH_BYTES_MAX} bytes, got ${length}`,
+      { hint: "choose a home directory with a shorter path (--home DIR)" },
+    )
+  }
+  return path
+}

@@ -1,0 +1,114 @@
+/**
+ * What happens with a verified final block, whoever brought it (ARCHITECTURE, journey of a cable):
+ * fold its entries into the directory, store it in one batch, tell the rest of the node.
+ *
+ * validator.ts brings the blocks that it made, follower.ts those that it fetched. One at a time:
+ * whoever folds a block writes it before anything else is folded.
+ */
+
+import type { FinalBlock } from "../../ledger/block.ts"
+import type { ChainHead, SubmitKeyOf } from "../../ledger/chain.ts"
+import { createValidatorSet, type ValidatorsOf } from "../../ledger/validators.ts"
+import { assert } from "../../protocol/assert.ts"
+import type { Directory, Outcome } from "../../protocol/directory.ts"
+import type { Entry } from "../../protocol/entry.ts"
+import type { Suite } from "../../protocol/suite.ts"
+import type { BlockStore } from "../store/blocks.ts"
+import type { Operation } from "../store/database.ts"
+import type { DirectoryRows } from "../store/directory.ts"
+
+/** A final block, as the rest of the node hears of it once it is on the disk. */
+export interface Final {
+  readonly height: number
+  readonly blockHash: Uint8Array
+  /** The proposer's clock, Unix ms; advisory. */
+  readonly timeMs: number
+  readonly entries: readonly { readonly index: number; readonly entry: Entry }[]
+  /** What each entry did to the directory, in the order of `entries`. */
+  readonly outcomes: readonly Outcome[]
+}
+
+/** A block that is folded and waits for its write. */
+export interface Staged {
+  readonly final: FinalBlock
+  readonly head: ChainHead
+  readonly notice: Final
+  readonly operations: readonly Operation[]
+}
+
+export interface FinalityParts {
+  readonly suite: Suite
+  readonly store: BlockStore
+  readonly directory: Directory
+  readonly rows: DirectoryRows
+  /** Writes of others that belong into the batch of a block. */
+  readonly ownOperations: (entries: readonly Entry[]) => Operation[]
+  /** A block is on the disk. */
+  readonly onStored: (final: Final) => void
+}
+
+export class Finality {
+  readonly #parts: FinalityParts
+  /** Validators of an epoch; this version has the founding epoch only. */
+  readonly validatorsOf: ValidatorsOf
+  #head: ChainHead
+
+  constructor(parts: FinalityParts) {
+    this.#parts = parts
+    this.#head = parts.store.head
+    const founding = createValidatorSet(parts.suite, 0, parts.directory.genesis.validators)
+    this.validatorsOf = (epoch) => (epoch === founding.epoch ? founding : undefined)
+  }
+
+  /** Head of what is folded; ahead of the store's while blocks wait for their write. */
+  get head(): ChainHead {
+    return this.#head
+  }
+
+  /** Submit key of a mission that may submit on the present head. */
+  readonly submitKeyOf: SubmitKeyOf = (submitter) => {
+    const { directory } = this.#parts
+    const mission = directory.mission(submitter)
+    if (mission === undefined || directory.isRevoked(mission, this.#head.height + 1)) {
+      return undefined
+    }
+    return mission.facts.submitKey
+  }
+
+  /** Folds a verified block that stands on {@link head}; `commit` must follow. */
+  fold(final: FinalBlock, head: ChainHead): Staged {
+    const { header, batches } = final.block
+    assert(header.height === this.#head.height + 1, "blocks are folded in order")
+    const { directory, rows } = this.#parts
+    const outcomes: Outcome[] = []
+    const operations: Operation[] = []
+    const entries = batches.flatMap((batch) => batch.entries)
+    const firstIndex = header.treeSize - entries.length
+    for (const [offset, entry] of entries.entries()) {
+      const outcome = directory.apply(entry, header.height)
+      outcomes.push(outcome)
+      operations.push(...rows.operations(entry, firstIndex + offset, header.height, outcome))
+    }
+    this.#head = head
+    const notice: Final = {
+      height: header.height,
+      blockHash: head.hash,
+      timeMs: header.timeMs,
+      entries: entries.map((entry, offset) => ({ index: firstIndex + offset, entry })),
+      outcomes,
+    }
+    return { final, head, notice, operations: [...operations, ...this.#parts.ownOperations(entries)] }
+  }
+
+  /** Writes folded blocks in one batch, then tells of each. A failed write ends the node. */
+  async commit(staged: readonly Staged[]): Promise<void> {
+    const last = staged.at(-1)
+    if (last === undefined) return
+    await this.#parts.store.append(
+      staged.map((item) => item.final),
+      last.head,
+      staged.flatMap((item) => item.operations),
+    )
+    for (const { notice } of staged) this.#parts.onStored(notice)
+  }
+}

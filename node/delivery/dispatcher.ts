@@ -1,0 +1,298 @@
+/**
+ * Dispatcher: carries queued copies to their addressees, highest precedence first.
+ *
+ * One worker an addressee. A copy that the addressee's disk has waits for the signed receipt and is
+ * offered again when that does not come; an addressee out of reach gets its copy by a relay as well.
+ * Retries go on for ever with a growing wait that any contact cuts short. What is in memory here is
+ * only what is under way: after a restart the queue rows are all there is to know.
+ */
+
+import type { Directory, Mission } from "../../protocol/directory.ts"
+import { encodeCopy } from "../../protocol/copy.ts"
+import * as limits from "../../protocol/limits.ts"
+import {
+  decodeCopyStatus,
+  encodeCopyRequest,
+  PROTOCOLS,
+  type CopyStatus,
+} from "../../protocol/wire.ts"
+import type { Clock, Timer } from "../clock.ts"
+import { NodeError } from "../errors.ts"
+import type { Transport } from "../network/transport.ts"
+import type { Database } from "../store/database.ts"
+import type { Outbox } from "./outbox.ts"
+import { isDisk } from "./receipts.ts"
+import { fromHex, KEYS, parseRow, type CableId, type WrapRow } from "./rows.ts"
+
+export interface DispatcherParts {
+  readonly database: Database
+  readonly clock: Clock
+  readonly directory: Directory
+  readonly transport: Transport
+  readonly outbox: Outbox
+  readonly rid: () => number | undefined
+  readonly height: () => number
+  readonly peerOf: (rid: number) => string | undefined
+  readonly onFatal: (error: unknown) => void
+}
+
+/** Copies under way to one addressee at once. */
+const WINDOW = 16
+/** Queue rows looked at in one go. */
+const SCAN = 128
+/** A copy that is stored there and still unreceipted is offered again after this. */
+const RECEIPT_WAIT_MS = 60_000
+/** Refusals that time may mend; every other one is final and told to the sender. */
+const PASSING_REFUSALS: readonly string[] = [
+  "STORE_FULL",
+  "NODE_BUSY",
+  "NOT_ADMITTED",
+  "STREAM_LIMIT",
+]
+
+interface Worker {
+  readonly rid: number
+  isRunning: boolean
+  isAgain: boolean
+  timer: Timer | undefined
+  waitMs: number
+  /** Ids that the addressee has stored, and until when its receipt is awaited. */
+  readonly awaited: Map<CableId, number>
+}
+
+/** One walk through an addressee's queue. */
+interface Pass {
+  readonly mission: Mission
+  /** The addressee did not answer: the rest goes to relays only. */
+  isAway: boolean
+  /** Nobody takes copies: the rest waits. */
+  isStuck: boolean
+  /** Something must be tried again later. */
+  isRetry: boolean
+}
+
+/** `stored` there, try again (`retry`), out of reach (`away`), or refused for good (`final`). */
+type Offered = "stored" | "retry" | "away" | "final"
+
+export class Dispatcher {
+  readonly #parts: DispatcherParts
+  readonly #workers = new Map<number, Worker>()
+  #isStopped = false
+
+  constructor(parts: DispatcherParts) {
+    this.#parts = parts
+  }
+
+  async start(): Promise<void> {
+    const rids = new Set<number>()
+    for await (const [key] of this.#parts.database.range({ prefix: KEYS.queuePrefix })) {
+      rids.add(Number(key.split("/")[1]))
+    }
+    for (const rid of rids) this.wake(rid)
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    for (const worker of this.#workers.values()) worker.timer?.cancel()
+  }
+
+  /** Something is queued for this addressee. */
+  wake(rid: number): void {
+    this.#start(this.#worker(rid))
+  }
+
+  /** The addressee's node is in contact: no more waiting. */
+  contact(rid: number): void {
+    const worker = this.#workers.get(rid)
+    if (worker === undefined) return
+    worker.waitMs = limits.RETRY_MIN_MS
+    worker.awaited.clear()
+    this.#start(worker)
+  }
+
+  /** A receipt settled this cable. */
+  settled(rid: number, id: CableId): void {
+    this.#workers.get(rid)?.awaited.delete(id)
+  }
+
+  #worker(rid: number): Worker {
+    const known = this.#workers.get(rid)
+    if (known !== undefined) return known
+    const worker: Worker = {
+      rid,
+      isRunning: false,
+      isAgain: false,
+      timer: undefined,
+      waitMs: limits.RETRY_MIN_MS,
+      awaited: new Map(),
+    }
+    this.#workers.set(rid, worker)
+    return worker
+  }
+
+  #start(worker: Worker): void {
+    if (this.#isStopped) return
+    worker.timer?.cancel()
+    worker.timer = undefined
+    if (worker.isRunning) {
+      worker.isAgain = true
+      return
+    }
+    worker.isRunning = true
+    this.#run(worker)
+      .catch(this.#parts.onFatal)
+      .finally(() => {
+        worker.isRunning = false
+      })
+  }
+
+  async #run(worker: Worker): Promise<void> {
+    let isRetry = false
+    do {
+      worker.isAgain = false
+      isRetry = await this.#pass(worker)
+    } while (worker.isAgain && !isRetry && !this.#isStopped)
+    if (this.#isStopped) return
+    const dueMs = isRetry ? worker.waitMs : this.#nextDue(worker)
+    if (isRetry) worker.waitMs = Math.min(worker.waitMs * 2, limits.RETRY_MAX_MS)
+    else worker.waitMs = limits.RETRY_MIN_MS
+    if (dueMs === undefined) return
+    worker.timer = this.#parts.clock.after(dueMs, () => this.#start(worker))
+  }
+
+  #nextDue(worker: Worker): number | undefined {
+    if (worker.awaited.size === 0) return undefined
+    const earliest = Math.min(...worker.awaited.values())
+    return Math.max(limits.RETRY_MIN_MS, earliest - this.#parts.clock.monotonicMs())
+  }
+
+  /** Carries what is queued, a window at a time; true when something must be tried again. */
+  async #pass(worker: Worker): Promise<boolean> {
+    const { database, clock } = this.#parts
+    const mission = this.#parts.directory.mission(worker.rid)
+    if (mission === undefined) return true
+    const pass: Pass = { mission, isAway: false, isStuck: false, isRetry: false }
+    const running = new Set<Promise<void>>()
+    let from: string | undefined
+    for (;;) {
+      const rows: [string, CableId][] = []
+      const range = {
+        prefix: KEYS.queueOf(worker.rid),
+        limit: SCAN,
+        ...(from === undefined ? {} : { from: `${from}\x01` }),
+      }
+      for await (const [key, value] of database.range(range)) {
+        rows.push([key, parseRow<{ id: CableId }>(key, value).id])
+      }
+      for (const [, id] of rows) {
+        if (pass.isStuck || this.#isStopped) break
+        const until = worker.awaited.get(id)
+        if (until !== undefined && until > clock.monotonicMs()) continue
+        const job: Promise<void> = this.#carry(id, pass, worker).finally(() => running.delete(job))
+        running.add(job)
+        if (running.size >= WINDOW) await Promise.race(running)
+      }
+      await Promise.all(running)
+      from = rows.at(-1)?.[0]
+      // A higher precedence that came meanwhile starts the scan over.
+      const isOver = rows.length < SCAN || from === undefined || worker.isAgain
+      if (isOver || pass.isStuck || this.#isStopped) return pass.isRetry
+    }
+  }
+
+  /** One copy, one try: to the addressee, and to a relay when the addressee is out of reach. */
+  async #carry(id: CableId, pass: Pass, worker: Worker): Promise<void> {
+    const { outbox, directory, height, clock } = this.#parts
+    const { rid } = pass.mission
+    if (directory.isRevoked(pass.mission, height())) {
+      await outbox.note(id, rid, { state: "refused", reason: "revoked" })
+      return
+    }
+    const found = await outbox.copyOf(id, rid)
+    if (found === undefined) return
+    const request = encodeCopyRequest(bytesOf(found.row, found.wrap, found.body))
+    const outcome = pass.isAway ? "away" : await this.#offer(id, rid, request)
+    if (outcome === "stored") worker.awaited.set(id, clock.monotonicMs() + RECEIPT_WAIT_MS)
+    if (outcome === "retry" || outcome === "away") pass.isRetry = true
+    if (outcome === "away") {
+      pass.isAway = true
+      if (!(await this.#relay(id, rid, request))) pass.isStuck = true
+    }
+  }
+
+  async #offer(id: CableId, rid: number, request: Uint8Array): Promise<Offered> {
+    const { outbox, transport, peerOf } = this.#parts
+    const peer = peerOf(rid)
+    if (peer === undefined) return "away"
+    try {
+      const answer = await transport.request(peer, PROTOCOLS.deliver, request)
+      const status: CopyStatus = decodeCopyStatus(answer)
+      if (status === "later") return "retry"
+      outbox.stored(id, rid)
+      return "stored"
+    } catch (error) {
+      if (!(error instanceof NodeError) || isDisk(error)) throw error
+      if (error.code !== "REQUEST_REFUSED") return error.code === "NODE_BUSY" ? "retry" : "away"
+      const reason = error.refusal ?? error.code
+      const isPassing = PASSING_REFUSALS.includes(reason)
+      await outbox.note(id, rid, isPassing ? { reason } : { state: "refused", reason })
+      return isPassing ? "retry" : "final"
+    }
+  }
+
+  /**
+   * Puts a copy with the first member that takes it: headquarters, else any that is in contact.
+   * False when nobody is there to take it.
+   */
+  async #relay(id: CableId, rid: number, request: Uint8Array): Promise<boolean> {
+    const { transport, outbox } = this.#parts
+    const held = await outbox.relaysOf(id, rid)
+    if (held.length > 0) return true
+    for (const relay of this.#relays(rid)) {
+      try {
+        const answer = await transport.request(relay.peer, PROTOCOLS.relay, request)
+        if (decodeCopyStatus(answer) === "later") continue
+        await outbox.note(id, rid, { state: "relayed", relay: relay.rid })
+        return true
+      } catch (error) {
+        // This relay will not or cannot; the next one may. The direct retry goes on anyway.
+        if (!(error instanceof NodeError) || isDisk(error)) throw error
+      }
+    }
+    await outbox.note(id, rid, { reason: "out of reach" })
+    return false
+  }
+
+  #relays(rid: number): { rid: number; peer: string }[] {
+    const { directory, transport, height, peerOf } = this.#parts
+    const self = this.#parts.rid()
+    const connected = new Set(transport.connected())
+    return directory
+      .missions()
+      .filter((one) => one.rid !== rid && one.rid !== self && !directory.isRevoked(one, height()))
+      .flatMap((one) => {
+        const peer = peerOf(one.rid)
+        return peer !== undefined && connected.has(peer) ? [{ rid: one.rid, peer }] : []
+      })
+      .toSorted((a, b) => a.rid - b.rid)
+  }
+}
+
+function bytesOf(
+  row: { readonly header: string; readonly signature: string },
+  wrap: WrapRow,
+  body: Uint8Array,
+): Uint8Array {
+  return encodeCopy({
+    header: fromHex(row.header),
+    signature: fromHex(row.signature),
+    rid: wrap.rid,
+    epoch: wrap.epoch,
+    ekHash: fromHex(wrap.ekHash),
+    precedence: wrap.precedence,
+    wrap: fromHex(wrap.wrap),
+    index: wrap.index,
+    path: fromHex(wrap.path),
+    body,
+  })
+}

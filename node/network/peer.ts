@@ -1,0 +1,312 @@
+/**
+ * One member: its connections by lane, the streams to it, and whether there is contact.
+ *
+ * Each lane wants one admitted connection. Two sides that dial at once end with two; then both use
+ * the one that the smaller key dialled, and of several by the same dialler the latest. Who dialled
+ * the other closes it after a while. Contact is up while both lanes stand.
+ */
+
+import type { Connection } from "@libp2p/interface"
+import {
+  DIAL_PAUSE_MS,
+  DUPLICATE_LINGER_MS,
+  REDIAL_MAX_MS,
+  REDIAL_MIN_MS,
+  STREAM_BREACHES_MAX,
+} from "../../protocol/limits.ts"
+import type { Clock, Timer } from "../clock.ts"
+import { NodeError } from "../errors.ts"
+import { Asker } from "./asker.ts"
+import type { MessageBudget } from "./credits.ts"
+import type { Pipe } from "./outgoing.ts"
+import { cutConnection, joinStream } from "./streams.ts"
+import type { Lane, Member, PeerKey, ProtocolSpec } from "./transport.ts"
+
+const LANES: readonly Lane[] = ["urgent", "bulk"]
+
+export interface PeerOptions {
+  readonly self: PeerKey
+  readonly clock: Clock
+  readonly budget: MessageBudget
+  /** Dials and greets; resolves when the connection was admitted to the lane. */
+  readonly dial: (member: Member, lane: Lane) => Promise<void>
+  readonly onContact: (state: "up" | "down") => void
+  /** The peer broke the protocol too often; its connections have been closed. */
+  readonly onBanished: (error: NodeError) => void
+}
+
+interface Admitted {
+  readonly connection: Connection
+  readonly lane: Lane
+  readonly isOurs: boolean
+}
+
+/** The stream that carries our requests of one protocol. */
+interface Line {
+  readonly asker: Asker
+  /** Undefined while it is being opened. */
+  connection: Connection | undefined
+}
+
+export class Peer {
+  readonly #options: PeerOptions
+  /** In the order of admission. */
+  #admitted: Admitted[] = []
+  readonly #lines = new Map<string, Line>()
+  readonly #arrivals: Record<Lane, PromiseWithResolvers<void>> = {
+    urgent: Promise.withResolvers(),
+    bulk: Promise.withResolvers(),
+  }
+  #member: Member
+  #isUp = false
+  #isEnded = false
+  #breaches = 0
+  #failures = 0
+  #pausedUntilMs = 0
+  #dialling: Promise<void> | undefined
+  #redial: Timer | undefined
+
+  constructor(member: Member, options: PeerOptions) {
+    this.#member = member
+    this.#options = options
+  }
+
+  get isUp(): boolean {
+    return this.#isUp
+  }
+
+  /** Takes the member's addresses as they stand now, and dials if it is to be kept. */
+  update(member: Member): void {
+    this.#member = member
+    this.#failures = 0
+    this.#pausedUntilMs = 0
+    this.#keep(0)
+  }
+
+  /** Sends a request, over a connection that is dialled if there is none. See transport.ts. */
+  request(
+    protocol: ProtocolSpec,
+    message: Uint8Array,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array> {
+    return this.#line(protocol).asker.request(message, timeoutMs, signal)
+  }
+
+  /** The lane of an admitted connection. */
+  laneOf(connection: Connection): Lane | undefined {
+    return this.#admitted.find((admitted) => admitted.connection === connection)?.lane
+  }
+
+  /** Both sides agreed on a connection. */
+  admit(connection: Connection, lane: Lane, isOurs: boolean): void {
+    if (this.#isEnded) return cutConnection(connection, new Error("no longer a member"))
+    this.#admitted.push({ connection, lane, isOurs })
+    this.#arrivals[lane].resolve()
+    this.#retireDuplicates(lane)
+    this.#review()
+  }
+
+  /** A connection is gone. */
+  lose(connection: Connection): void {
+    const before = this.#admitted.length
+    this.#admitted = this.#admitted.filter((admitted) => admitted.connection !== connection)
+    if (this.#admitted.length === before) return
+    this.#review()
+    this.#keep(REDIAL_MIN_MS)
+  }
+
+  /** Counts a breach of the stream protocol; too many of them close the connections. */
+  breach(error: NodeError): void {
+    this.#breaches += 1
+    if (this.#breaches < STREAM_BREACHES_MAX) return
+    this.#breaches = 0
+    this.#abortConnections(error)
+    this.#options.onBanished(error)
+  }
+
+  /** The member was removed, or the node stops: everything to it ends at once. */
+  end(error: NodeError): void {
+    this.#isEnded = true
+    this.#redial?.cancel()
+    this.#abortConnections(error)
+    for (const line of this.#lines.values()) line.asker.closed(error)
+    this.#lines.clear()
+  }
+
+  #abortConnections(error: NodeError): void {
+    for (const { connection } of this.#admitted) cutConnection(connection, error)
+    this.#admitted = []
+    this.#review()
+    if (!this.#isEnded) this.#keep(REDIAL_MAX_MS)
+  }
+
+  #best(lane: Lane): Connection | undefined {
+    const inLane = this.#admitted.filter((admitted) => admitted.lane === lane)
+    const weDecide = this.#options.self < this.#member.peer
+    const preferred = inLane.findLast((admitted) => admitted.isOurs === weDecide)
+    return (preferred ?? inLane.at(-1))?.connection
+  }
+
+  #retireDuplicates(lane: Lane): void {
+    for (const { connection, isOurs } of this.#admitted.filter((one) => one.lane === lane)) {
+      if (!isOurs || connection === this.#best(lane)) continue
+      this.#options.clock.after(DUPLICATE_LINGER_MS, () => {
+        if (connection !== this.#best(lane)) closeConnection(connection)
+      })
+    }
+  }
+
+  #review(): void {
+    for (const lane of LANES) {
+      if (this.#best(lane) === undefined) this.#arrivals[lane] = Promise.withResolvers()
+    }
+    const isUp = LANES.every((lane) => this.#best(lane) !== undefined)
+    if (isUp) this.#failures = 0
+    if (isUp === this.#isUp) return
+    this.#isUp = isUp
+    this.#options.onContact(isUp ? "up" : "down")
+  }
+
+  // --- dialling ---------------------------------------------------------------------------
+
+  /** For a member that is to be kept: dials after a wait, again and again until it stands. */
+  #keep(delayMs: number): void {
+    this.#redial?.cancel()
+    const { keep, addresses } = this.#member
+    if (this.#isEnded || this.#isUp || !keep || addresses.length === 0) return
+    // Jitter, so that nodes that lost a peer at the same time do not all come back at once.
+    const jittered = delayMs * (0.5 + Math.random() / 2)
+    this.#redial = this.#options.clock.after(jittered, () => {
+      void this.#keepOnce()
+    })
+  }
+
+  async #keepOnce(): Promise<void> {
+    try {
+      await this.#dial()
+    } catch {
+      // The next try is the answer to a failed one; who waits for contact sees no "up".
+      this.#failures += 1
+    }
+    this.#keep(Math.min(REDIAL_MAX_MS, REDIAL_MIN_MS * 2 ** Math.min(this.#failures, 10)))
+  }
+
+  /** Dials the lanes that are missing; callers share one dial. */
+  #dial(): Promise<void> {
+    this.#dialling ??= this.#dialLanes().finally(() => {
+      this.#dialling = undefined
+    })
+    return this.#dialling
+  }
+
+  async #dialLanes(): Promise<void> {
+    const member = this.#member
+    const short = member.peer.slice(0, 8)
+    if (member.addresses.length === 0) {
+      throw new NodeError("PEER_UNREACHABLE", `${short}: no address known, and it has not dialled`)
+    }
+    try {
+      // One after the other: the stack would join two dials to one peer into one connection.
+      for (const lane of LANES) {
+        if (this.#best(lane) === undefined) await this.#options.dial(member, lane)
+      }
+    } catch (cause) {
+      this.#pausedUntilMs = this.#options.clock.monotonicMs() + DIAL_PAUSE_MS
+      throw new NodeError("PEER_UNREACHABLE", `${short}: dial failed`, { cause })
+    }
+  }
+
+  /** The connection of a lane, dialled if need be; an inbound one that comes first will do. */
+  async #reach(lane: Lane): Promise<Connection> {
+    let connection = this.#best(lane)
+    if (connection !== undefined) return connection
+    const isPaused = this.#options.clock.monotonicMs() < this.#pausedUntilMs
+    let failure: unknown = new NodeError("PEER_UNREACHABLE", "the last dial failed a moment ago")
+    if (!isPaused) {
+      try {
+        await Promise.race([this.#dial(), this.#arrivals[lane].promise])
+      } catch (error) {
+        failure = error
+      }
+    }
+    connection = this.#best(lane)
+    if (connection !== undefined) return connection
+    if (failure instanceof NodeError) throw failure
+    throw new NodeError("PEER_UNREACHABLE", "connection: lost while opening", { cause: failure })
+  }
+
+  // --- streams ----------------------------------------------------------------------------
+
+  #line(protocol: ProtocolSpec): Line {
+    const line = this.#lines.get(protocol.id)
+    if (line !== undefined && !line.asker.isClosed) {
+      const best = this.#best(protocol.lane)
+      if (line.connection === undefined || best === undefined || line.connection === best) {
+        return line
+      }
+      // What is under way on the old stream ends there; it goes with its connection.
+    }
+    const late = new LatePipe()
+    const { clock, budget } = this.#options
+    const fresh: Line = {
+      asker: new Asker({ protocol, clock, budget, pipe: late }),
+      connection: undefined,
+    }
+    this.#lines.set(protocol.id, fresh)
+    void this.#open(fresh, protocol, late)
+    return fresh
+  }
+
+  async #open(line: Line, protocol: ProtocolSpec, late: LatePipe): Promise<void> {
+    try {
+      const connection = await this.#reach(protocol.lane)
+      line.connection = connection
+      const stream = await connection.newStream(protocol.id)
+      if (line.asker.isClosed) return stream.abort(new Error("no longer wanted"))
+      joinStream(
+        stream,
+        (pipe) => {
+          late.join(pipe)
+          return line.asker
+        },
+        (error) => this.breach(error),
+      )
+      line.asker.drained()
+    } catch (cause) {
+      line.asker.closed(openError(protocol, cause))
+    }
+  }
+}
+
+/** Stands in for the stream's pipe until the stream is open. */
+class LatePipe implements Pipe {
+  #pipe: Pipe | undefined
+
+  join(pipe: Pipe): void {
+    this.#pipe = pipe
+  }
+
+  send(bytes: Uint8Array): boolean {
+    return this.#pipe?.send(bytes) ?? false
+  }
+
+  abort(error: NodeError): void {
+    this.#pipe?.abort(error)
+  }
+}
+
+function openError(protocol: ProtocolSpec, cause: unknown): NodeError {
+  if (cause instanceof NodeError) return cause
+  if (cause instanceof Error && cause.name === "UnsupportedProtocolError") {
+    const why = `${protocol.id}: the other side does not speak it`
+    return new NodeError("STREAM_PROTOCOL", why, { cause })
+  }
+  return new NodeError("PEER_UNREACHABLE", `${protocol.id}: no stream`, { cause })
+}
+
+function closeConnection(connection: Connection): void {
+  connection.close().catch((error: unknown) => {
+    cutConnection(connection, error instanceof Error ? error : new Error("close failed"))
+  })
+}

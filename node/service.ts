@@ -1,0 +1,489 @@
+/**
+ * What a running node does for its own machine: the {@link NodeService} behind the local API.
+ *
+ * It translates between the API's shapes (codes, names, hex) and the parts that do the work; rules
+ * and effects stand with the parts.
+ */
+
+import { decodeCable, normaliseText } from "../protocol/cable.ts"
+import type { Directory, Mission } from "../protocol/directory.ts"
+import { payloadEntry } from "../protocol/entry.ts"
+import { fingerprint } from "../protocol/keys.ts"
+import * as limits from "../protocol/limits.ts"
+import type { RandomSource, Suite } from "../protocol/suite.ts"
+import {
+  SIGNAL_CERTAINTIES,
+  SIGNAL_EVENT_KINDS,
+  SIGNAL_SEVERITIES,
+  SIGNAL_URGENCIES,
+  type Kind,
+  type SignalCategory,
+  type SignalEventKind,
+  type SignalStatus,
+  type Words,
+} from "../protocol/words.ts"
+import type { EventLog } from "./api/events.ts"
+import type { CablesQuery, NodeService, SignalsQuery } from "./api/routes.ts"
+import type * as shapes from "./api/shapes.ts"
+import type { Clock } from "./clock.ts"
+import type { Ledger } from "./consensus/ledger.ts"
+import type { Counters } from "./delivery/counters.ts"
+import type { Inbox } from "./delivery/inbox.ts"
+import { isAtLeast, pickOfficer, type Outbox, type Self } from "./delivery/outbox.ts"
+import type { Relay } from "./delivery/relay.ts"
+import { fromHex, KEYS, parseRow, toHex, type SentRow } from "./delivery/rows.ts"
+import { NodeError } from "./errors.ts"
+import type { Line } from "./hotline/line.ts"
+import type { Transport } from "./network/transport.ts"
+import type { Database } from "./store/database.ts"
+import { writeCopy } from "./store/copy.ts"
+import {
+  addresseeOf,
+  cableOf,
+  dtgOf,
+  Names,
+  signalOf,
+  summaryOfReceived,
+  summaryOfSent,
+} from "./views.ts"
+
+export const VERSION = "0.1.0"
+
+export interface ServiceParts {
+  readonly suite: Suite
+  readonly random: RandomSource
+  readonly clock: Clock
+  readonly database: Database
+  readonly ledger: Ledger
+  readonly directory: Directory
+  readonly counters: Counters
+  readonly outbox: Outbox
+  readonly inbox: Inbox
+  readonly relay: Relay
+  readonly line: Line
+  readonly transport: Transport
+  readonly events: EventLog
+  readonly code: string
+  readonly self: () => Self | undefined
+  readonly addresses: () => readonly string[]
+  readonly pid: number
+  readonly startedMs: number
+  readonly warnings: () => readonly string[]
+  readonly stop: () => void
+}
+
+export class Service implements NodeService {
+  readonly events: EventLog
+  readonly #parts: ServiceParts
+  readonly #names: Names
+
+  constructor(parts: ServiceParts) {
+    this.#parts = parts
+    this.events = parts.events
+    this.#names = new Names(parts.directory)
+  }
+
+  stop(): void {
+    this.#parts.stop()
+  }
+
+  async status(): Promise<shapes.NodeStatus> {
+    const { directory, transport, outbox, relay, inbox, line } = this.#parts
+    const self = this.#parts.self()
+    const unread = await inbox.list(limits.API_LIST_LIMIT_MAX, (row) => row.readMs === undefined)
+    const signals = await line.list()
+    const open = signals.filter(
+      (row) => row.direction === "received" && row.acknowledgedMs === undefined,
+    )
+    return {
+      version: VERSION,
+      mission: this.#parts.code,
+      network: toHex(directory.net),
+      fingerprint: fingerprint(directory.net),
+      admitted: self !== undefined,
+      pid: this.#parts.pid,
+      startedMs: this.#parts.startedMs,
+      addresses: this.#parts.addresses(),
+      connected: this.#codesOf(transport.connected()),
+      outbox: outbox.waiting(),
+      relayed: relay.held,
+      unread: unread.length,
+      openSignals: open.length,
+      ledger: await this.ledgerStatus(),
+      warnings: this.#parts.warnings(),
+    }
+  }
+
+  async findIds(of: "cable" | "signal", prefix: string): Promise<readonly string[]> {
+    const places =
+      of === "signal" ? [KEYS.signalPrefix] : [KEYS.receivedPrefix, KEYS.sentPrefix]
+    const found = new Set<string>()
+    for (const place of places) {
+      const range = { prefix: `${place}${prefix}`, limit: 2 }
+      for await (const [key] of this.#parts.database.range(range)) {
+        found.add(key.slice(place.length))
+      }
+    }
+    return [...found]
+  }
+
+  // --- cables --------------------------------------------------------------------------------
+
+  async sendCable(draft: shapes.CableDraft): Promise<shapes.CableQueued> {
+    return this.#parts.outbox.submit(draft)
+  }
+
+  async cables(query: CablesQuery): Promise<readonly shapes.CableSummary[]> {
+    const { inbox, outbox } = this.#parts
+    if (query.box === "sent") {
+      const rows = await outbox.list(query.limit)
+      return Promise.all(rows.map(async (row) => this.#sentSummary(row)))
+    }
+    const rows = await inbox.list(
+      query.limit,
+      (row) => !query.unread || row.readMs === undefined,
+    )
+    return Promise.all(
+      rows.map(async (row) => {
+        const content = await inbox.content(row.id)
+        const dtg = content === undefined ? "" : dtgOf(decodeCable(content))
+        return summaryOfReceived(row, this.#names, dtg)
+      }),
+    )
+  }
+
+  async cable(id: string, options: { readonly mark: boolean }): Promise<shapes.Cable> {
+    const { inbox, ledger } = this.#parts
+    let row = await inbox.row(id)
+    if (row === undefined) return this.#sentCable(id)
+    if (options.mark && row.readMs === undefined) row = await inbox.mark(id, "read", undefined)
+    const content = await inbox.content(id)
+    if (content === undefined) throw unknownCable(id)
+    const anchor = await ledger.entryOf(row.sender, row.seq)
+    const warnings: string[] = []
+    if (row.createdMs > row.storedMs + limits.CLOCK_SKEW_MS) {
+      warnings.push("the sender's clock is ahead of this one")
+    }
+    if (row.breakGlass) warnings.push("released by one officer: break-glass")
+    return cableOf(summaryOfReceived(row, this.#names, ""), content, {
+      seq: row.seq,
+      exempted: this.#names.codes(row.exempted),
+      drafter: this.#names.officer(row.drafter),
+      releaser: row.releaser === undefined ? undefined : this.#names.officer(row.releaser),
+      breakGlass: row.breakGlass,
+      registered: anchor !== undefined,
+      warnings,
+    })
+  }
+
+  async cableStatus(id: string): Promise<shapes.CableStatus> {
+    const { outbox, ledger } = this.#parts
+    const found = await outbox.sent(id)
+    const rid = this.#rid()
+    if (found === undefined) throw unknownCable(id)
+    const { row, addressees } = found
+    const anchor = await ledger.entryOf(rid, row.seq)
+    return {
+      id,
+      from: this.#parts.code,
+      seq: row.seq,
+      createdMs: row.createdMs,
+      subject: row.subject,
+      addressees: addressees.map((one) => addresseeOf(one, this.#names)),
+      delivered: addressees.every(({ state }) => isAtLeast(state, "delivered")),
+      registered: anchor !== undefined,
+      ...(anchor === undefined ? {} : { ledger: { index: anchor.index, height: anchor.height } }),
+    }
+  }
+
+  async acknowledgeCable(
+    id: string,
+    acknowledgement: shapes.Acknowledgement,
+  ): Promise<void> {
+    const { officer, stage } = acknowledgement
+    const signer = officer === undefined ? undefined : this.#officer(officer)
+    await this.#parts.inbox.mark(id, stage, signer)
+  }
+
+  async cableEnvelope(id: string): Promise<Uint8Array> {
+    const copy = await this.#parts.inbox.copy(id)
+    if (copy === undefined) throw unknownCable(id)
+    return copy
+  }
+
+  // --- hotline -------------------------------------------------------------------------------
+
+  async raiseSignal(draft: shapes.SignalDraft): Promise<shapes.Signal> {
+    const { directory, random, line } = this.#parts
+    const self = this.#self()
+    const kind: Kind = draft.kind ?? "real"
+    const event = word(SIGNAL_EVENT_KINDS, draft.event, "event")
+    const desks =
+      draft.to === undefined || draft.to.length === 0
+        ? directory.genesis.policy.desks.filter((rid) => rid !== self.rid)
+        : draft.to.map((code) => this.#mission(code).rid)
+    if (desks.length === 0) throw new NodeError("MISSION_UNKNOWN", "no other desk to raise it to")
+    const officer =
+      draft.officer === undefined ? firstDuty(self) : this.#officer(draft.officer)
+    const status: SignalStatus =
+      kind === "real" ? "actual" : kind === "test" ? "test" : "exercise"
+    const text = normaliseText(draft.text).text
+    const row = await line.raise(
+      {
+        status,
+        messageType: "alert",
+        category: categoryOf(event),
+        urgency: word(SIGNAL_URGENCIES, draft.urgency ?? "immediate", "urgency"),
+        severity: word(SIGNAL_SEVERITIES, draft.severity ?? "severe", "severity"),
+        certainty: word(SIGNAL_CERTAINTIES, draft.certainty ?? "observed", "certainty"),
+        event,
+        text,
+        place: normaliseText(draft.place ?? "").text,
+        language: /\p{Script=Bengali}/u.test(text) ? "bn" : "en",
+        eventId: random(limits.HASH_BYTES),
+      },
+      kind,
+      desks,
+      officer,
+    )
+    return signalOf(row, this.#names, self.rid)
+  }
+
+  async signals(query: SignalsQuery): Promise<readonly shapes.Signal[]> {
+    const rid = this.#rid()
+    const signals = (await this.#parts.line.list())
+      .toReversed()
+      .map((row) => signalOf(row, this.#names, rid))
+    const isOpen = (signal: shapes.Signal): boolean =>
+      signal.desks.some(({ state }) => state !== "acknowledged" && state !== "expired")
+    return signals.filter((one) => !query.open || isOpen(one)).slice(0, query.limit)
+  }
+
+  async signal(id: string): Promise<shapes.Signal> {
+    const row = (await this.#parts.line.list()).find((one) => one.id === id)
+    if (row === undefined) throw new NodeError("SIGNAL_UNKNOWN", `no signal ${id.slice(0, 16)}`)
+    return signalOf(row, this.#names, this.#rid())
+  }
+
+  async markDisplayed(id: string, _seat: string): Promise<shapes.Signal> {
+    return signalOf(await this.#parts.line.displayed(id), this.#names, this.#rid())
+  }
+
+  async acknowledgeSignal(id: string, officer: string): Promise<shapes.Signal> {
+    const row = await this.#parts.line.acknowledge(id, this.#officer(officer))
+    return signalOf(row, this.#names, this.#rid())
+  }
+
+  // --- directory and ledger ------------------------------------------------------------------
+
+  async missions(): Promise<readonly shapes.MissionInfo[]> {
+    const { directory, transport, outbox } = this.#parts
+    const connected = new Set(transport.connected())
+    const self = this.#parts.self()
+    return directory.missions().map((mission): shapes.MissionInfo => {
+      const { facts, rid } = mission
+      const peer = toHex(facts.transportKey)
+      const newestEpoch = directory.newestEpoch(rid)
+      return {
+        rid,
+        code: facts.code,
+        nameEn: facts.nameEn,
+        nameBn: facts.nameBn,
+        peer,
+        isHeadquarters: rid === 1,
+        isSelf: rid === self?.rid,
+        connected: connected.has(peer),
+        admittedHeight: mission.admittedHeight,
+        ...(mission.revokedHeight === undefined ? {} : { revokedHeight: mission.revokedHeight }),
+        officers: facts.officers.map(({ name, roles }) => ({ name, roles })),
+        ...(newestEpoch === undefined ? {} : { newestEpoch }),
+        waiting: outbox.waiting(rid),
+      }
+    })
+  }
+
+  async submitGovernance(payloads: readonly Uint8Array[]): Promise<shapes.GovernanceFinal> {
+    const { counters, ledger, clock, suite } = this.#parts
+    const { rid } = this.#self()
+    const seqs: number[] = []
+    for (const payload of payloads) {
+      const seq = await counters.exclusive((turn) => {
+        const entry = payloadEntry(suite, "governance", rid, turn.seq, clock.now(), payload)
+        return { operations: [ledger.entryOperation(entry)], urgent: true, result: turn.seq }
+      })
+      seqs.push(seq)
+    }
+    ledger.poke()
+    const finals = await Promise.all(seqs.map(async (seq) => ledger.whenFinal(rid, seq)))
+    const refused = finals.map(({ outcome }) => outcome).find(({ type }) => type === "refused")
+    if (refused?.type === "refused") {
+      throw new NodeError("GOVERNANCE_REFUSED", `${refused.code}: ${refused.message}`)
+    }
+    return {
+      height: Math.max(0, ...finals.map(({ height }) => height)),
+      indices: finals.map(({ index }) => index),
+    }
+  }
+
+  async ledgerStatus(): Promise<shapes.LedgerStatus> {
+    const { ledger, directory, transport } = this.#parts
+    const head = ledger.head()
+    const connected = new Set(transport.connected())
+    const self = this.#parts.self()
+    const validators = directory.genesis.validators.map(({ rid }) => {
+      const mission = directory.mission(rid)
+      const peer = mission === undefined ? "" : toHex(mission.facts.transportKey)
+      return { mission: this.#names.code(rid), connected: connected.has(peer) || rid === self?.rid }
+    })
+    return {
+      network: toHex(directory.net),
+      height: head.height,
+      entries: head.treeSize,
+      rootHash: toHex(head.treeRoot),
+      blockHash: toHex(head.blockHash),
+      governanceState: toHex(directory.stateHash),
+      ...(head.height === 0 ? {} : { finalAtMs: head.timeMs }),
+      validators,
+      isValidator: directory.genesis.validators.some(({ rid }) => rid === self?.rid),
+      pending: ledger.pending(),
+      heightSeen: ledger.heightSeen(),
+    }
+  }
+
+  async verifyLedger(
+    onProgress: (done: number, total: number) => void,
+    signal: AbortSignal,
+  ): Promise<shapes.VerifyReport> {
+    return this.#parts.ledger.verifyAll(onProgress, signal)
+  }
+
+  ledgerCopy(signal: AbortSignal): AsyncIterable<Uint8Array> {
+    const { ledger, directory } = this.#parts
+    return writeCopy(directory.net, ledger.blocks(1), signal)
+  }
+
+  async proof(id: string): Promise<Uint8Array> {
+    const { inbox, ledger, database } = this.#parts
+    const value = await database.get(KEYS.sent(id))
+    const sent = value === undefined ? undefined : parseRow<SentRow>(KEYS.sent(id), value)
+    const received = await inbox.row(id)
+    if (sent !== undefined) {
+      return this.#provable(await ledger.proof(this.#rid(), sent.seq, openingOfSent(sent)), id)
+    }
+    if (received !== undefined) {
+      const { decodeCopy } = await import("../protocol/copy.ts")
+      const copy = decodeCopy(await this.cableEnvelope(id))
+      const opening = {
+        header: copy.header,
+        signature: copy.signature,
+        salt: fromHex(received.salt),
+      }
+      return this.#provable(await ledger.proof(received.sender, received.seq, opening), id)
+    }
+    throw unknownCable(id)
+  }
+
+  // --- translation ---------------------------------------------------------------------------
+
+  #provable(proof: Uint8Array | undefined, id: string): Uint8Array {
+    if (proof !== undefined) return proof
+    throw new NodeError("PROOF_PENDING", `cable ${id.slice(0, 16)} is not in a final block yet`)
+  }
+
+  async #sentSummary(row: SentRow): Promise<shapes.CableSummary> {
+    const found = await this.#parts.outbox.sent(row.id)
+    const addressees = found?.addressees ?? []
+    const dtg = found === undefined ? "" : dtgOf(decodeCable(found.content))
+    return summaryOfSent(row, addressees, this.#names, this.#rid(), dtg)
+  }
+
+  async #sentCable(id: string): Promise<shapes.Cable> {
+    const found = await this.#parts.outbox.sent(id)
+    if (found === undefined) throw unknownCable(id)
+    const { row, addressees, content } = found
+    const rid = this.#rid()
+    const anchor = await this.#parts.ledger.entryOf(rid, row.seq)
+    return cableOf(summaryOfSent(row, addressees, this.#names, rid, ""), content, {
+      seq: row.seq,
+      exempted: this.#names.codes(row.exempted),
+      drafter: row.drafter,
+      releaser: row.releaser,
+      breakGlass: row.breakGlass,
+      registered: anchor !== undefined,
+      warnings: [],
+    })
+  }
+
+  #self(): Self {
+    const self = this.#parts.self()
+    if (self !== undefined) return self
+    throw new NodeError("NOT_ADMITTED", "this mission is not admitted to the network yet")
+  }
+
+  #rid(): number {
+    return this.#parts.self()?.rid ?? 0
+  }
+
+  #officer(name: string): Self["officers"][number] {
+    const officer = this.#self().officers.find((one) => one.name === name)
+    if (officer !== undefined) return officer
+    throw new NodeError("OFFICER_UNKNOWN", `no officer "${name}" at this mission`)
+  }
+
+  #mission(code: string): Mission {
+    const mission = this.#parts.directory.missionByCode(code.toUpperCase())
+    if (mission !== undefined) return mission
+    throw new NodeError("MISSION_UNKNOWN", `no mission ${code}`)
+  }
+
+  #codesOf(peers: readonly string[]): string[] {
+    const { directory } = this.#parts
+    return peers
+      .map((peer) => directory.missionByPeer(peer)?.facts.code)
+      .filter((code) => code !== undefined)
+      .toSorted()
+  }
+}
+
+function openingOfSent(row: SentRow): {
+  header: Uint8Array
+  signature: Uint8Array
+  salt: Uint8Array
+} {
+  return {
+    header: fromHex(row.header),
+    signature: fromHex(row.signature),
+    salt: fromHex(row.salt),
+  }
+}
+
+function unknownCable(id: string): NodeError {
+  return new NodeError("CABLE_UNKNOWN", `no cable ${id.slice(0, 16)} here`)
+}
+
+function firstDuty(self: Self): Self["officers"][number] {
+  const duty = self.officers.find((one) => one.roles.includes("duty"))
+  return duty ?? pickOfficer(self, undefined, "drafter")
+}
+
+function word<W extends string>(words: Words<W>, text: string, what: string): W {
+  const found = words.list.find((one) => one === text)
+  if (found !== undefined) return found
+  throw new NodeError("API_REQUEST", `${what}: expected one of ${words.list.join(", ")}`)
+}
+
+/** The CAP category that goes with an event. */
+function categoryOf(event: SignalEventKind): SignalCategory {
+  return CATEGORIES[event]
+}
+
+const CATEGORIES: Record<SignalEventKind, SignalCategory> = {
+  attack: "security",
+  unrest: "security",
+  evacuation: "safety",
+  detained: "security",
+  medical: "health",
+  disaster: "geo",
+  communications: "infra",
+  other: "other",
+}

@@ -1,0 +1,354 @@
+/**
+ * Final blocks on the disk: what the ledger says, as this node has verified it (LEDGER §5).
+ *
+ * - `ledger/b/<height>` certificate, header, and the batches without their entries
+ * - `ledger/s/<rid>/<first serial>` where the entries of a batch stand
+ * - `ledger/q/<rid>` newest serial of a submitter
+ * - `ledger/head` height and hash of the newest block
+ *
+ * Entries and tree hashes are in tiles.ts. A block is one batch with all of these, so the ledger on
+ * the disk always ends with a whole block.
+ */
+
+import {
+  blockHash,
+  decodeHeader,
+  encodeFinalBlock,
+  encodeHeader,
+  leavesOf,
+  type FinalBlock,
+  type Header,
+} from "../../ledger/block.ts"
+import {
+  CERTIFICATE_BYTES_MAX,
+  decodeCertificate,
+  encodeCertificate,
+  type Certificate,
+} from "../../ledger/certificate.ts"
+import { genesisHead, type ChainHead } from "../../ledger/chain.ts"
+import { frontierRoot } from "../../ledger/merkle.ts"
+import { assert } from "../../protocol/assert.ts"
+import { equalBytes } from "../../protocol/bytes.ts"
+import { decodeEntry, type Batch, type Entry } from "../../protocol/entry.ts"
+import { TarbartaError } from "../../protocol/errors.ts"
+import { FieldReader, FieldWriter } from "../../protocol/fields.ts"
+import {
+  BATCH_ENTRIES_MAX,
+  BLOCK_HEADER_BYTES,
+  ED25519_SIGNATURE_BYTES,
+  HASH_BYTES,
+} from "../../protocol/limits.ts"
+import type { Suite } from "../../protocol/suite.ts"
+import { NodeError } from "../errors.ts"
+import type { Database, Operation } from "./database.ts"
+import { numberKey, Tiles } from "./tiles.ts"
+
+/** Where an entry stands. */
+export interface Place {
+  /** Leaf in the tree, from 0. */
+  readonly index: number
+  /** Block that made it final. */
+  readonly height: number
+}
+
+/** A batch of a stored block; its entries are in the tiles. */
+interface BatchHead {
+  readonly submitter: number
+  readonly firstSeq: number
+  readonly count: number
+  readonly signature: Uint8Array
+}
+
+/** A stored block without its entries. */
+export interface BlockRow {
+  readonly certificate: Certificate
+  readonly header: Header
+  readonly batches: readonly BatchHead[]
+  /** Leaf of its first entry. */
+  readonly firstIndex: number
+}
+
+const HEAD_KEY = "ledger/head"
+const SERIAL_PREFIX = "ledger/q/"
+const BATCH_HEAD_BYTES = 2 + 8 + 4 + ED25519_SIGNATURE_BYTES
+const PLACE_BYTES = 8 + 8 + 4
+
+export class BlockStore {
+  readonly #database: Database
+  readonly #suite: Suite
+  readonly tiles: Tiles
+  #head: ChainHead
+
+  private constructor(database: Database, suite: Suite, head: ChainHead, tiles: Tiles) {
+    this.#database = database
+    this.#suite = suite
+    this.#head = head
+    this.tiles = tiles
+  }
+
+  /**
+   * Opens the stored ledger and compares its right edge with the certified root of its head.
+   *
+   * @throws NodeError `STORE_DAMAGED` naming the row, or the height whose root differs.
+   */
+  static async open(database: Database, suite: Suite, chainId: Uint8Array): Promise<BlockStore> {
+    const { height, hash, header } = await readHead(database, suite, chainId)
+    const size = header?.treeSize ?? 0
+    const tiles = await Tiles.open(database, size)
+    if (header !== undefined && !equalBytes(frontierRoot(tiles.frontier), header.treeRoot)) {
+      damaged(`right edge of ${size} entries does not have the root of block ${height}`)
+    }
+    const serials = new Map<number, number>()
+    for await (const [key, value] of database.range({ prefix: SERIAL_PREFIX })) {
+      const serial = new FieldReader(value, "serial row").u64("serial")
+      serials.set(Number.parseInt(key.slice(SERIAL_PREFIX.length), 16), serial)
+    }
+    const head: ChainHead =
+      header === undefined
+        ? genesisHead(chainId)
+        : { ...header, chainId, hash, frontier: tiles.frontier, serials }
+    return new BlockStore(database, suite, head, tiles)
+  }
+
+  /** Where the chain ends here. */
+  get head(): ChainHead {
+    return this.#head
+  }
+
+  /** Newest final serial of a submitter, 0 for none. */
+  lastSeq(submitter: number): number {
+    return this.#head.serials.get(submitter) ?? 0
+  }
+
+  /**
+   * Appends verified blocks, in one batch with `extra`; `head` is the head after them. The write
+   * passes the free-space floor of bulk: a block is small, and everything else waits for it.
+   *
+   * When it throws, nothing here has changed.
+   */
+  async append(
+    finals: readonly FinalBlock[],
+    head: ChainHead,
+    extra: readonly Operation[] = [],
+  ): Promise<void> {
+    assert(head.height === this.#head.height + finals.length, "blocks are stored in order")
+    const submitters = new Set<number>()
+    for (const { block } of finals) for (const { submitter } of block.batches) submitters.add(submitter)
+    const serialOperations = [...submitters].map((submitter) => {
+      const serial = head.serials.get(submitter) ?? 0
+      return put(serialKey(submitter), new FieldWriter(8).u64(serial).finish())
+    })
+    const extension = this.tiles.extend(finals.flatMap((final) => leavesOf(final.block.batches)))
+    assert(
+      extension.edge.frontier.size === head.frontier.size,
+      "the stored tree grows as the chain's",
+    )
+    const operations = [
+      ...finals.flatMap(blockOperations),
+      ...serialOperations,
+      ...extension.operations,
+      headOperation(head.height, head.hash),
+      ...extra,
+    ]
+    await this.#database.write(operations, { urgent: true })
+    this.tiles.adopt(extension)
+    this.#head = head
+  }
+
+  /** @throws NodeError `STORE_DAMAGED` naming the height. */
+  async row(height: number): Promise<BlockRow> {
+    assert(height >= 1 && height <= this.#head.height, "a block was asked for beyond the head")
+    return await readRow(this.#database, height)
+  }
+
+  /** @throws NodeError `STORE_DAMAGED` naming the height or the bundle of entries. */
+  async block(height: number): Promise<FinalBlock> {
+    const { certificate, header, batches: heads, firstIndex } = await this.row(height)
+    const entries = await this.tiles.entries(firstIndex, header.treeSize - firstIndex)
+    let taken = 0
+    const batches = heads.map((head): Batch => {
+      const own = entries.slice(taken, taken + head.count)
+      taken += head.count
+      return {
+        submitter: head.submitter,
+        firstSeq: head.firstSeq,
+        entries: own.map((entry) => this.#decode(entry, height)),
+        signature: head.signature,
+      }
+    })
+    return { block: { header, batches }, certificate }
+  }
+
+  /** Encoded final blocks from a height on: at most `count`, stopping after `bytesMax`. */
+  async blocks(fromHeight: number, count: number, bytesMax: number): Promise<Uint8Array[]> {
+    const found: Uint8Array[] = []
+    let length = 0
+    const end = Math.min(fromHeight + count - 1, this.#head.height)
+    for (let height = Math.max(1, fromHeight); height <= end && length < bytesMax; height++) {
+      const bytes = encodeFinalBlock(await this.block(height))
+      found.push(bytes)
+      length += bytes.length
+    }
+    return found
+  }
+
+  async entry(index: number): Promise<Entry> {
+    const [bytes] = await this.tiles.entries(index, 1)
+    assert(bytes !== undefined, "one entry was asked for")
+    return decodeEntry(this.#suite, bytes)
+  }
+
+  /** Where the entry with this serial stands; undefined while it is not final here. */
+  async find(submitter: number, seq: number): Promise<Place | undefined> {
+    if (seq < 1 || seq > this.lastSeq(submitter)) return undefined
+    const prefix = placePrefix(submitter)
+    const range = { prefix, until: placeKey(submitter, seq + 1), limit: 1, reverse: true }
+    for await (const [key, value] of this.#database.range(range)) {
+      const firstSeq = Number.parseInt(key.slice(prefix.length), 16)
+      const reader = new FieldReader(value, "place row")
+      const [height, firstIndex, count] = [
+        reader.u64("height"),
+        reader.u64("index"),
+        reader.u32("count"),
+      ]
+      if (seq >= firstSeq + count) break
+      return { height, index: firstIndex + seq - firstSeq }
+    }
+    return damaged(`place of serial ${seq} of submitter ${submitter}: its row is missing`)
+  }
+
+  /**
+   * Writes verified blocks over their damaged rows. Bundles of entries that the blocks cover only
+   * in part stay as they are.
+   */
+  async restore(finals: readonly FinalBlock[]): Promise<void> {
+    const first = finals[0]
+    const last = finals.at(-1)
+    if (first === undefined || last === undefined) return
+    assert(last.block.header.height <= this.#head.height, "only stored blocks are restored")
+    const entries = finals.flatMap((final) => leavesOf(final.block.batches))
+    const operations = [
+      ...finals.flatMap(blockOperations),
+      ...this.tiles.restore(last.block.header.treeSize - entries.length, entries),
+    ]
+    await this.#database.write(operations, { urgent: true })
+  }
+
+  #decode(bytes: Uint8Array, height: number): Entry {
+    try {
+      return decodeEntry(this.#suite, bytes)
+    } catch (cause) {
+      if (!(cause instanceof TarbartaError)) throw cause
+      const why = `ledger store: block ${height}: a broken entry`
+      throw new NodeError("STORE_DAMAGED", why, { cause })
+    }
+  }
+}
+
+/** The row of a block, and where its entries stand. */
+export function blockOperations(final: FinalBlock): Operation[] {
+  const { header, batches } = final.block
+  let index = header.treeSize - batches.reduce((sum, batch) => sum + batch.entries.length, 0)
+  const operations = [put(blockKey(header.height), encodeRow(final))]
+  for (const { submitter, firstSeq, entries } of batches) {
+    const place = new FieldWriter(PLACE_BYTES).u64(header.height).u64(index).u32(entries.length)
+    operations.push(put(placeKey(submitter, firstSeq), place.finish()))
+    index += entries.length
+  }
+  return operations
+}
+
+/** @throws NodeError `STORE_DAMAGED` naming the height. */
+export async function readRow(database: Database, height: number): Promise<BlockRow> {
+  const bytes = await database.get(blockKey(height))
+  if (bytes === undefined) return damaged(`block ${height}: its row is missing`)
+  try {
+    return decodeRow(bytes)
+  } catch (cause) {
+    if (!(cause instanceof TarbartaError)) throw cause
+    throw new NodeError("STORE_DAMAGED", `ledger store: block ${height}: broken row`, { cause })
+  }
+}
+
+async function readHead(
+  database: Database,
+  suite: Suite,
+  chainId: Uint8Array,
+): Promise<{ height: number; hash: Uint8Array; header: Header | undefined }> {
+  const bytes = await database.get(HEAD_KEY)
+  if (bytes === undefined) {
+    const blocks = database.range({ prefix: "ledger/b/", limit: 1 })
+    for await (const [key] of blocks) damaged(`${key} is there, but no head`)
+    return { height: 0, hash: chainId, header: undefined }
+  }
+  const reader = new FieldReader(bytes, "head row")
+  const height = reader.u64("height")
+  const hash = reader.bytes("hash", HASH_BYTES)
+  const { header } = await readRow(database, height)
+  if (equalBytes(blockHash(suite, header), hash)) return { height, hash, header }
+  return damaged(`block ${height}: its hash is not that of the head`)
+}
+
+/** length u16 ‖ certificate ‖ header[166] ‖ (submitter u16 ‖ first u64 ‖ count u32 ‖ sig[64]) … */
+function encodeRow(final: FinalBlock): Uint8Array {
+  const certificate = encodeCertificate(final.certificate)
+  const { header, batches } = final.block
+  const length =
+    2 + certificate.length + BLOCK_HEADER_BYTES + batches.length * BATCH_HEAD_BYTES
+  const writer = new FieldWriter(length)
+    .u16(certificate.length)
+    .bytes(certificate)
+    .bytes(encodeHeader(header))
+  for (const { submitter, firstSeq, entries, signature } of batches) {
+    writer.u16(submitter).u64(firstSeq).u32(entries.length).bytes(signature)
+  }
+  return writer.finish()
+}
+
+function decodeRow(bytes: Uint8Array): BlockRow {
+  const reader = new FieldReader(bytes, "block row")
+  const length = reader.u16("certificate length", CERTIFICATE_BYTES_MAX)
+  const certificate = decodeCertificate(reader.view("certificate", length))
+  const header = decodeHeader(reader.view("header", BLOCK_HEADER_BYTES))
+  const batches: BatchHead[] = []
+  let firstIndex = header.treeSize
+  while (reader.left > 0) {
+    const submitter = reader.u16("submitter")
+    const firstSeq = reader.u64("first serial")
+    const count = reader.u32("count", BATCH_ENTRIES_MAX)
+    const signature = reader.bytes("signature", ED25519_SIGNATURE_BYTES)
+    batches.push({ submitter, firstSeq, count, signature })
+    firstIndex -= count
+  }
+  if (firstIndex < 0) reader.fail("CODEC_RANGE", "count", "more entries than the tree has")
+  return { certificate, header, batches, firstIndex }
+}
+
+/** Points the stored ledger at its newest block. */
+export function headOperation(height: number, hash: Uint8Array): Operation {
+  return put(HEAD_KEY, new FieldWriter(8 + HASH_BYTES).u64(height).bytes(hash).finish())
+}
+
+function put(key: string, value: Uint8Array): Operation {
+  return { type: "put", key, value }
+}
+
+function damaged(why: string): never {
+  throw new NodeError("STORE_DAMAGED", `ledger store: ${why}`)
+}
+
+function blockKey(height: number): string {
+  return `ledger/b/${numberKey(height)}`
+}
+
+function serialKey(submitter: number): string {
+  return `${SERIAL_PREFIX}${submitter.toString(16).padStart(4, "0")}`
+}
+
+function placePrefix(submitter: number): string {
+  return `ledger/s/${submitter.toString(16).padStart(4, "0")}/`
+}
+
+function placeKey(submitter: number, firstSeq: number): string {
+  return `${placePrefix(submitter)}${numberKey(firstSeq)}`
+}

@@ -1,0 +1,301 @@
+/**
+ * Who is who: a fold over the genesis and the entries of final blocks (PROTOCOL §5.3).
+ *
+ * The fold is deterministic and total: an entry that breaks a rule changes nothing and gives the
+ * reason, so that all nodes agree about it. Keys are ended by entries only, never by a clock, and
+ * what was signed before a revocation stays valid: lookups take a height where it matters.
+ */
+
+import { bytesToHex } from "@noble/hashes/utils.js"
+import { concatBytes, equalBytes } from "./bytes.ts"
+import type { Entry } from "./entry.ts"
+import { decodeEpochKeys, verifyEpochKeys, epochAt, type EpochKey } from "./epoch.ts"
+import { ProtocolError } from "./errors.ts"
+import {
+  decodeGovernance,
+  isGovernanceSigned,
+  networkId,
+  verifyGenesis,
+  type Genesis,
+  type GovernancePayload,
+  type Proposal,
+} from "./governance.ts"
+import { verifyMissionRequest, type MissionFacts, type OfficerCertificate } from "./identity.ts"
+import { epochKeyHash, keyId } from "./keys.ts"
+import * as limits from "./limits.ts"
+import type { Suite } from "./suite.ts"
+
+/** A mission as the ledger knows it. */
+export interface Mission {
+  /** Number on the ledger: 1 is headquarters. */
+  readonly rid: number
+  readonly facts: MissionFacts
+  /** Key id of the signing key. */
+  readonly signingKid: Uint8Array
+  /** Height of the block that admitted it; 0 for founding missions. */
+  readonly admittedHeight: number
+  /** Height from which nothing new of it is accepted. */
+  readonly revokedHeight?: number
+}
+
+/** A published epoch key with the hash that binds wraps to it. */
+export interface PublishedEpochKey extends EpochKey {
+  readonly hash: Uint8Array
+}
+
+/** What an entry did to the directory. */
+export type Outcome =
+  | { readonly type: "none" }
+  | { readonly type: "proposed"; readonly proposalId: Uint8Array }
+  | { readonly type: "admitted"; readonly mission: Mission }
+  | { readonly type: "revoked"; readonly mission: Mission }
+  | { readonly type: "epoch-keys"; readonly rid: number }
+  | { readonly type: "refused"; readonly code: string; readonly message: string }
+
+interface OpenProposal {
+  readonly proposal: Proposal
+  readonly approvals: Set<string>
+}
+
+/** Proposals that wait for ballots; the oldest makes room. */
+const OPEN_PROPOSALS_MAX = 256
+
+export class Directory {
+  readonly genesis: Genesis
+  /** Chain id. */
+  readonly net: Uint8Array
+  readonly #suite: Suite
+  readonly #missions = new Map<number, Mission>()
+  readonly #epochKeys = new Map<number, Map<number, PublishedEpochKey>>()
+  readonly #proposals = new Map<string, OpenProposal>()
+  #stateHash: Uint8Array
+  #nextRid: number
+
+  /** @throws ProtocolError as {@link verifyGenesis}. */
+  constructor(suite: Suite, genesisBytes: Uint8Array) {
+    this.#suite = suite
+    this.genesis = verifyGenesis(suite, genesisBytes)
+    this.net = networkId(suite, genesisBytes)
+    this.#stateHash = this.net
+    this.genesis.missions.forEach((facts, index) => this.#admit(index + 1, facts, 0))
+    this.#nextRid = this.genesis.missions.length + 1
+  }
+
+  /** Hash over the actions taken so far; a proposal must name the one it builds on. */
+  get stateHash(): Uint8Array {
+    return this.#stateHash
+  }
+
+  /** All missions ever admitted, by rid. */
+  missions(): Mission[] {
+    return [...this.#missions.values()]
+  }
+
+  mission(rid: number): Mission | undefined {
+    return this.#missions.get(rid)
+  }
+
+  missionByCode(code: string): Mission | undefined {
+    return this.missions().find((mission) => mission.facts.code === code)
+  }
+
+  /** By transport key in hex. */
+  missionByPeer(peer: string): Mission | undefined {
+    return this.missions().find((mission) => bytesToHex(mission.facts.transportKey) === peer)
+  }
+
+  /** The mission whose signing key has this id. */
+  missionBySigner(kid: Uint8Array): Mission | undefined {
+    return this.missions().find((mission) => equalBytes(mission.signingKid, kid))
+  }
+
+  /** The officer with this key id, and the mission that certified it. */
+  officer(kid: Uint8Array): { officer: OfficerCertificate; mission: Mission } | undefined {
+    for (const mission of this.#missions.values()) {
+      for (const officer of mission.facts.officers) {
+        if (equalBytes(keyId(this.#suite, officer.publicKey), kid)) return { officer, mission }
+      }
+    }
+    return undefined
+  }
+
+  /** True when nothing new of this mission is accepted at `height`. */
+  isRevoked(mission: Mission, height: number): boolean {
+    return mission.revokedHeight !== undefined && height >= mission.revokedHeight
+  }
+
+  /** Key to use for a mission now: of the current epoch, else the newest published one. */
+  epochKeyFor(rid: number, nowMs: number): PublishedEpochKey | undefined {
+    const keys = this.#epochKeys.get(rid)
+    if (keys === undefined) return undefined
+    const current = keys.get(epochAt(nowMs))
+    if (current !== undefined) return current
+    return [...keys.values()].reduce((a, b) => (b.epoch > a.epoch ? b : a))
+  }
+
+  newestEpoch(rid: number): number | undefined {
+    const keys = this.#epochKeys.get(rid)
+    return keys === undefined ? undefined : Math.max(...keys.keys())
+  }
+
+  /**
+   * Applies one entry of a final block.
+   *
+   * `trusted` skips signatures, for entries that this node has verified before and kept.
+   */
+  apply(
+    entry: Pick<Entry, "type" | "payload">,
+    height: number,
+    options: { trusted?: boolean } = {},
+  ): Outcome {
+    const trusted = options.trusted === true
+    try {
+      if (entry.type === "governance") return this.#govern(entry.payload, height, trusted)
+      if (entry.type === "epochKeys") return this.#publish(entry.payload, height, trusted)
+      return { type: "none" }
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      return { type: "refused", code: error.code, message: error.message }
+    }
+  }
+
+  #govern(payload: Uint8Array, height: number, trusted: boolean): Outcome {
+    const governance = decodeGovernance(this.#suite, payload)
+    const net = governance.type === "proposal" ? governance.proposal.net : governance.ballot.net
+    if (!equalBytes(net, this.net)) {
+      throw new ProtocolError("GOVERNANCE_INVALID", `${governance.type} is for another network`)
+    }
+    this.#demandMember(governance, trusted)
+    if (governance.type === "proposal") {
+      const { proposal, id } = governance
+      if (proposal.action.type === "admit") this.#demandAdmissible(proposal.action.request)
+      if (this.#proposals.size >= OPEN_PROPOSALS_MAX) {
+        const oldest = this.#proposals.keys().next()
+        if (oldest.done !== true) this.#proposals.delete(oldest.value)
+      }
+      this.#proposals.set(bytesToHex(id), { proposal, approvals: new Set() })
+      return { type: "proposed", proposalId: id }
+    }
+    return this.#vote(governance.ballot.proposalId, governance, height)
+  }
+
+  #demandMember(governance: GovernancePayload, trusted: boolean): void {
+    const isMember = this.genesis.members.some((member) =>
+      trusted
+        ? equalBytes(keyId(this.#suite, member.publicKey), governance.memberId)
+        : isGovernanceSigned(this.#suite, governance, member),
+    )
+    if (isMember) return
+    throw new ProtocolError("GOVERNANCE_INVALID", `${governance.type} is not signed by a member`)
+  }
+
+  #vote(
+    proposalId: Uint8Array,
+    governance: Extract<GovernancePayload, { type: "ballot" }>,
+    height: number,
+  ): Outcome {
+    const name = bytesToHex(proposalId)
+    const open = this.#proposals.get(name)
+    if (open === undefined) {
+      throw new ProtocolError("GOVERNANCE_INVALID", `no open proposal ${name.slice(0, 16)}`)
+    }
+    if (!governance.ballot.approve) return { type: "none" }
+    open.approvals.add(bytesToHex(governance.memberId))
+    const { action, baseStateHash, expiresHeight } = open.proposal
+    if (open.approvals.size < this.genesis.thresholds[action.type]) return { type: "none" }
+    this.#proposals.delete(name)
+    if (height > expiresHeight) {
+      throw new ProtocolError("GOVERNANCE_INVALID", `proposal expired at height ${expiresHeight}`)
+    }
+    if (!equalBytes(baseStateHash, this.#stateHash)) {
+      throw new ProtocolError("GOVERNANCE_INVALID", "proposal builds on an outdated state")
+    }
+    const outcome =
+      action.type === "admit"
+        ? this.#executeAdmit(action.request, height)
+        : this.#executeRevoke(action.rid, height)
+    this.#stateHash = this.#suite.sha256(concatBytes(this.#stateHash, proposalId))
+    return outcome
+  }
+
+  #demandAdmissible(request: Uint8Array): MissionFacts {
+    const facts = verifyMissionRequest(this.#suite, request, this.net)
+    const taken = this.missions().find(
+      (mission) =>
+        mission.facts.code === facts.code ||
+        equalBytes(mission.facts.transportKey, facts.transportKey) ||
+        equalBytes(mission.facts.signingKey, facts.signingKey) ||
+        equalBytes(mission.facts.submitKey, facts.submitKey),
+    )
+    if (taken !== undefined) {
+      const why = `mission ${facts.code}: its code or a key of it belongs to ${taken.facts.code}`
+      throw new ProtocolError("GOVERNANCE_INVALID", why)
+    }
+    if (this.#missions.size >= limits.MISSIONS_MAX) {
+      throw new ProtocolError("GOVERNANCE_INVALID", `the network is full: ${limits.MISSIONS_MAX}`)
+    }
+    return facts
+  }
+
+  #executeAdmit(request: Uint8Array, height: number): Outcome {
+    const facts = this.#demandAdmissible(request)
+    const rid = this.#nextRid
+    this.#nextRid += 1
+    return { type: "admitted", mission: this.#admit(rid, facts, height) }
+  }
+
+  #admit(rid: number, facts: MissionFacts, admittedHeight: number): Mission {
+    const signingKid = keyId(this.#suite, facts.signingKey)
+    const mission: Mission = { rid, facts, signingKid, admittedHeight }
+    this.#missions.set(rid, mission)
+    return mission
+  }
+
+  #executeRevoke(rid: number, height: number): Outcome {
+    const mission = this.#missions.get(rid)
+    if (mission === undefined) {
+      throw new ProtocolError("DIRECTORY_UNKNOWN", `no mission ${rid} to revoke`)
+    }
+    if (mission.revokedHeight !== undefined) {
+      throw new ProtocolError("DIRECTORY_REVOKED", `mission ${mission.facts.code} already revoked`)
+    }
+    if (this.genesis.validators.some((validator) => validator.rid === rid)) {
+      const why = `mission ${mission.facts.code} is a validator: no quorum would be left`
+      throw new ProtocolError("GOVERNANCE_INVALID", why)
+    }
+    const revoked: Mission = { ...mission, revokedHeight: height }
+    this.#missions.set(rid, revoked)
+    return { type: "revoked", mission: revoked }
+  }
+
+  #publish(payload: Uint8Array, height: number, trusted: boolean): Outcome {
+    const publication = decodeEpochKeys(payload)
+    const mission = this.#missions.get(publication.rid)
+    if (mission === undefined || this.isRevoked(mission, height)) {
+      throw new ProtocolError("EPOCH_KEYS_INVALID", `no such mission ${publication.rid}`)
+    }
+    if (!equalBytes(publication.net, this.net)) {
+      throw new ProtocolError("EPOCH_KEYS_INVALID", "epoch keys are for another network")
+    }
+    if (!equalBytes(publication.signerKid, mission.signingKid)) {
+      throw new ProtocolError("EPOCH_KEYS_INVALID", "not signed by the mission's signing key")
+    }
+    if (!trusted) verifyEpochKeys(this.#suite, publication, mission.facts.signingKey)
+    const last = publication.keys.at(-1)
+    const epochMax = epochAt(publication.createdMs) + limits.EPOCHS_AHEAD_MAX
+    if (last !== undefined && last.epoch > epochMax) {
+      throw new ProtocolError("EPOCH_KEYS_INVALID", `epoch ${last.epoch} is beyond ${epochMax}`)
+    }
+    const keys = this.#epochKeys.get(mission.rid) ?? new Map<number, PublishedEpochKey>()
+    for (const key of publication.keys) {
+      keys.set(key.epoch, { ...key, hash: epochKeyHash(this.#suite, key.publicKey) })
+    }
+    // Only keys that a sender may still choose are kept: the newest, and the span ahead of it.
+    const newest = Math.max(...keys.keys())
+    for (const epoch of keys.keys()) {
+      if (epoch < newest - limits.EPOCHS_AHEAD_MAX) keys.delete(epoch)
+    }
+    this.#epochKeys.set(mission.rid, keys)
+    return { type: "epoch-keys", rid: mission.rid }
+  }
+}

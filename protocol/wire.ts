@@ -1,0 +1,171 @@
+/**
+ * What nodes say to each other: protocol ids, and the requests and answers on them (PROTOCOL §8).
+ *
+ * Every message is one request with one answer on a framed stream. An unknown version or a longer
+ * message than its limit is refused before anything of it is kept.
+ */
+
+import { decode, encode, type Reader } from "./codec.ts"
+import * as limits from "./limits.ts"
+
+/** Ids and limits of the protocols; `lane` says which connection carries them. */
+export const PROTOCOLS = {
+  /** A copy of a cable to its addressee. */
+  deliver: {
+    id: "/tarbarta/deliver/1",
+    lane: "bulk",
+    requestBytesMax: limits.ENVELOPE_BYTES_MAX,
+    answerBytesMax: 1_024,
+    timeoutMs: 10 * limits.REQUEST_TIMEOUT_MS,
+  },
+  /** A copy of a cable to a member that keeps it for its addressee. */
+  relay: {
+    id: "/tarbarta/relay/1",
+    lane: "bulk",
+    requestBytesMax: limits.ENVELOPE_BYTES_MAX,
+    answerBytesMax: 1_024,
+    timeoutMs: 10 * limits.REQUEST_TIMEOUT_MS,
+  },
+  /** A copy of a signal to a desk. */
+  hotline: {
+    id: "/tarbarta/hotline/1",
+    lane: "urgent",
+    requestBytesMax: 32 * 1_024,
+    answerBytesMax: 1_024,
+    timeoutMs: limits.REQUEST_TIMEOUT_MS,
+  },
+  /** A batch of signed receipts to the sender of what they are for. */
+  receipt: {
+    id: "/tarbarta/receipt/1",
+    lane: "urgent",
+    requestBytesMax: limits.REQUEST_MESSAGE_BYTES_MAX * 2,
+    answerBytesMax: 1_024,
+    timeoutMs: limits.REQUEST_TIMEOUT_MS,
+  },
+  /** A batch of ledger entries to a validator. */
+  submit: {
+    id: "/tarbarta/submit/1",
+    lane: "urgent",
+    requestBytesMax: limits.BATCH_BYTES_MAX,
+    answerBytesMax: 1_024,
+    timeoutMs: limits.REQUEST_TIMEOUT_MS,
+  },
+  /** "My ledger has this height": sent after every final block and on contact. */
+  height: {
+    id: "/tarbarta/height/1",
+    lane: "urgent",
+    requestBytesMax: 64,
+    answerBytesMax: 64,
+    timeoutMs: limits.REQUEST_TIMEOUT_MS,
+  },
+  /** Blocks from a height on, for catching up. */
+  blocks: {
+    id: "/tarbarta/blocks/1",
+    lane: "bulk",
+    requestBytesMax: 64,
+    answerBytesMax: 2 * limits.BLOCK_BYTES_MAX,
+    timeoutMs: 2 * limits.REQUEST_TIMEOUT_MS,
+  },
+} as const
+
+const VERSION = 1
+
+// --- deliver, relay, hotline: [version, copy] → [version, status] ------------------------------
+
+/**
+ * What became of a copy: `stored` (on the disk here), `duplicate` (was here already, also on the
+ * disk), `later` (cannot be judged yet, such as a signer that the ledger here does not know yet).
+ * A copy that is wrong is refused with a code by the transport instead.
+ */
+export type CopyStatus = "stored" | "duplicate" | "later"
+
+const COPY_STATUSES: readonly CopyStatus[] = ["stored", "duplicate", "later"]
+
+export function encodeCopyRequest(copy: Uint8Array): Uint8Array {
+  return encode([VERSION, copy])
+}
+
+export function decodeCopyRequest(bytes: Uint8Array): Uint8Array {
+  return decodeBlob(bytes, "copy request", limits.ENVELOPE_BYTES_MAX)
+}
+
+export function encodeCopyStatus(status: CopyStatus): Uint8Array {
+  return encode([VERSION, COPY_STATUSES.indexOf(status) + 1])
+}
+
+export function decodeCopyStatus(bytes: Uint8Array): CopyStatus {
+  return decode(bytes, "copy answer", 1_024, (reader) => {
+    reader.array("answer", 2)
+    readVersion(reader)
+    const status = COPY_STATUSES[reader.uint("status") - 1]
+    return status ?? reader.fail("WIRE_INVALID", "status", "unknown status")
+  })
+}
+
+// --- receipt, submit: [version, bytes] → [version, number] ------------------------------------
+
+export function encodeBlob(blob: Uint8Array): Uint8Array {
+  return encode([VERSION, blob])
+}
+
+/** A request that carries one byte string of at most `bytesMax`. */
+export function decodeBlob(bytes: Uint8Array, name: string, bytesMax: number): Uint8Array {
+  return decode(bytes, name, bytesMax + 16, (reader) => {
+    reader.array("request", 2)
+    readVersion(reader)
+    return reader.bytesUpTo("bytes", bytesMax, 1)
+  })
+}
+
+/** A height, a count or the next serial that the other side expects. */
+export function encodeNumber(value: number): Uint8Array {
+  return encode([VERSION, value])
+}
+
+export function decodeNumber(bytes: Uint8Array, name: string): number {
+  return decode(bytes, name, 64, (reader) => {
+    reader.array("number", 2)
+    readVersion(reader)
+    return reader.uint("number")
+  })
+}
+
+// --- blocks: [version, from, count] → [version, [block …]] ------------------------------------
+
+export interface BlocksRequest {
+  readonly fromHeight: number
+  readonly count: number
+}
+
+export function encodeBlocksRequest(request: BlocksRequest): Uint8Array {
+  return encode([VERSION, request.fromHeight, request.count])
+}
+
+export function decodeBlocksRequest(bytes: Uint8Array): BlocksRequest {
+  return decode(bytes, "blocks request", 64, (reader) => {
+    reader.array("request", 3)
+    readVersion(reader)
+    const fromHeight = reader.uint("fromHeight")
+    return { fromHeight, count: reader.uint("count", limits.BLOCKS_PER_ANSWER_MAX) }
+  })
+}
+
+/** Final blocks with their certificates, as opaque bytes that ledger/ decodes and verifies. */
+export function encodeBlocksAnswer(blocks: readonly Uint8Array[]): Uint8Array {
+  return encode([VERSION, blocks])
+}
+
+export function decodeBlocksAnswer(bytes: Uint8Array): Uint8Array[] {
+  return decode(bytes, "blocks answer", PROTOCOLS.blocks.answerBytesMax, (reader) => {
+    reader.array("answer", 2)
+    readVersion(reader)
+    return reader.list("blocks", limits.BLOCKS_PER_ANSWER_MAX, () =>
+      reader.bytesUpTo("block", limits.BLOCK_BYTES_MAX + 64 * 1_024, 1),
+    )
+  })
+}
+
+function readVersion(reader: Reader): void {
+  const found = reader.uint("version")
+  if (found !== VERSION) reader.fail("CODEC_VERSION", "version", `expected 1, got ${found}`)
+}

@@ -1,0 +1,28 @@
+/**
+ * Lisbon as a process of its own: an echo on loopback, for tests that kill it.
+ *
+ * Arguments: port to listen on, address of the capital. Prints the port. A request whose first
+ * byte is 255 is never answered. Ends when its standard input does.
+ */
+
+import { createHost } from "../../node/network/host.ts"
+import { systemClock } from "../../node/clock.ts"
+import { party, RecordingLog } from "./hosts.ts"
+
+const [port = "0", capital = ""] = process.argv.slice(2)
+const lisbon = party(2)
+const host = createHost({
+  transportSeed: lisbon.seed,
+  listen: [`/ip4/127.0.0.1/tcp/${port}`],
+  encryption: "noise",
+  clock: systemClock,
+  log: new RecordingLog(),
+})
+const limits = { requestBytesMax: 6_000_000, answerBytesMax: 6_000_000, timeoutMs: 20_000 }
+host.handle({ id: "/tarbarta/echo/1", lane: "urgent", ...limits }, (_from, request) =>
+  request[0] === 255 ? new Promise<Uint8Array>(() => {}) : Promise.resolve(request),
+)
+await host.start()
+host.setMembers([{ peer: party(1).key, addresses: [capital], keep: true }])
+console.log(host.addresses()[0]?.split("/")[4])
+process.stdin.on("end", () => process.exit(0)).resume()
