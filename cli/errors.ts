@@ -16,6 +16,8 @@ export type CliCode =
   | "VERIFICATION_FAILED"
   | "TIMED_OUT"
   | "INTERRUPTED"
+  | "CABLE_REFUSED"
+  | "NODE_ENDED"
 
 /** A refusal by the command line itself. */
 export class CliError extends TarbartaError<CliCode> {}

@@ -7,7 +7,7 @@ const segmenter = new Intl.Segmenter("bn", { granularity: "grapheme" })
 
 // Controls, bidirectional and other invisible marks, line separators, private use. The joiners
 // U+200C and U+200D stay: Bengali is written with them.
-const DECEIVING = /(?![\u200c\u200d\n\t])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]/gu
+const DECEIVING = /(?!\u200c|\u200d|\n|\t)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]/gu
 // Marks that take no cell of their own, as terminals count them; Bengali vowel signs such as U+09BE
 // are spacing marks and do take one.
 const NO_CELL = /^[\p{Mn}\p{Me}\p{Cf}\p{Cc}]$/u

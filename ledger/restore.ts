@@ -37,6 +37,8 @@ export function restoreConsensus(
   finalCertificate: Certificate | undefined,
   records: readonly ConsensusRecord[],
 ): Step {
+  const certifiedView = finalCertificate?.view ?? 0
+  assert(certifiedView === final.view, "the last final block came without its certificate")
   let state = createConsensus(config, final)
   for (const record of records) {
     if (record.epoch !== config.validators.epoch) {

@@ -31,11 +31,7 @@ const FILE_BYTES_MAX = 256
  * `log-rolled-back` (an older copy), `record-missing` (a log, but no record of it).
  */
 export type BootVerdict =
-  | "first"
-  | "continued"
-  | "log-replaced"
-  | "log-rolled-back"
-  | "record-missing"
+  "first" | "continued" | "log-replaced" | "log-rolled-back" | "record-missing"
 
 type BootSuite = Pick<Suite, "hkdfExpand" | "hkdfExtract">
 

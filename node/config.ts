@@ -148,8 +148,12 @@ class Section {
     }
   }
 
+  #get(key: string, byDefault: unknown): unknown {
+    return this.#values.has(key) ? this.#values.get(key) : byDefault
+  }
+
   section(key: string, defaults: object): Section {
-    return new Section(this.#path, key, this.#values.get(key) ?? {}, Object.keys(defaults))
+    return new Section(this.#path, key, this.#get(key, {}), Object.keys(defaults))
   }
 
   credit(key: string): number {
@@ -157,20 +161,20 @@ class Section {
   }
 
   integer(key: string, byDefault: number, min: number, max: number): number {
-    const value = this.#values.get(key) ?? byDefault
+    const value = this.#get(key, byDefault)
     const isRight = typeof value === "number" && Number.isInteger(value)
     if (isRight && value >= min && value <= max) return value
     return this.fail(key, `expected an integer in ${min} … ${max}, got ${describe(value)}`)
   }
 
   flag(key: string, byDefault: boolean): boolean {
-    const value = this.#values.get(key) ?? byDefault
+    const value = this.#get(key, byDefault)
     if (typeof value === "boolean") return value
     return this.fail(key, `expected true or false, got ${describe(value)}`)
   }
 
   choice<T extends string>(key: string, byDefault: T, choices: readonly T[]): T {
-    const value = this.#values.get(key) ?? byDefault
+    const value = this.#get(key, byDefault)
     const found = choices.find((choice) => choice === value)
     if (found !== undefined) return found
     return this.fail(key, `expected ${choices.join(", ")}, got ${describe(value)}`)
@@ -183,7 +187,7 @@ class Section {
     max: number,
     check: (text: string) => string | undefined,
   ): readonly string[] {
-    const value = this.#values.get(key) ?? byDefault
+    const value = this.#get(key, byDefault)
     if (!Array.isArray(value)) return this.fail(key, `expected a list, got ${describe(value)}`)
     if (value.length > max) this.fail(key, `expected at most ${max} items, got ${value.length}`)
     return value.map((item: unknown, index) => {
@@ -213,7 +217,9 @@ function checkMission(text: string): string | undefined {
 /** A value as a message may show it: configuration is no secret, but it may be long or odd. */
 function describe(value: unknown): string {
   if (value === null) return "null"
-  return typeof value === "object" ? "an object or list" : printable(JSON.stringify(value) ?? "nothing")
+  return typeof value === "object"
+    ? "an object or list"
+    : printable(JSON.stringify(value) ?? "nothing")
 }
 
 function printable(text: string): string {

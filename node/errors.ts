@@ -25,6 +25,7 @@ export type NodeCode =
   | "STORE_FULL"
   | "STORE_VERSION"
   | "WAL_DAMAGED"
+  | "VALIDATOR_KEY_DEAD"
   // network
   | "PORT_IN_USE"
   | "PEER_UNREACHABLE"
@@ -48,6 +49,7 @@ export type NodeCode =
   // ledger
   | "PROOF_PENDING"
   | "LEDGER_COPY_INVALID"
+  | "LEDGER_INVALID"
   | "GOVERNANCE_KEY_MISSING"
   | "GOVERNANCE_REFUSED"
   // local API

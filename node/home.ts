@@ -197,5 +197,5 @@ export async function lockHome(home: Home): Promise<{ release(): Promise<void> }
       hint: "one node at a time: stop the one that runs, then try again",
     })
   }
-  return { release: async () => await lock.close() }
+  return { release: () => lock.close() }
 }

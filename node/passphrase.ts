@@ -27,7 +27,7 @@ export async function readPassphrase(options: {
   readonly question?: string
 }): Promise<string> {
   const path = options.env["TARBARTA_PASSPHRASE_FILE"]
-  if (path !== undefined && path !== "") return await readPassphraseFile(path)
+  if (path !== undefined && path !== "") return readPassphraseFile(path)
   if (options.ask === undefined) {
     throw new NodeError("PASSPHRASE_MISSING", "no passphrase and no terminal to ask for one", {
       hint: "set TARBARTA_PASSPHRASE_FILE to a file of mode 600 whose first line it is",

@@ -5,9 +5,12 @@
  * and effects stand with the parts.
  */
 
+import { frontierRoot } from "../ledger/merkle.ts"
 import { decodeCable, normaliseText } from "../protocol/cable.ts"
+import { decodeCopy } from "../protocol/copy.ts"
 import type { Directory, Mission } from "../protocol/directory.ts"
 import { payloadEntry } from "../protocol/entry.ts"
+import { TarbartaError } from "../protocol/errors.ts"
 import { fingerprint } from "../protocol/keys.ts"
 import * as limits from "../protocol/limits.ts"
 import type { RandomSource, Suite } from "../protocol/suite.ts"
@@ -36,7 +39,7 @@ import { NodeError } from "./errors.ts"
 import type { Line } from "./hotline/line.ts"
 import type { Transport } from "./network/transport.ts"
 import type { Database } from "./store/database.ts"
-import { writeCopy } from "./store/copy.ts"
+import { ledgerCopyChunks } from "./store/copy.ts"
 import {
   addresseeOf,
   cableOf,
@@ -305,23 +308,40 @@ export class Service implements NodeService {
   async submitGovernance(payloads: readonly Uint8Array[]): Promise<shapes.GovernanceFinal> {
     const { counters, ledger, clock, suite } = this.#parts
     const { rid } = this.#self()
-    const seqs: number[] = []
-    for (const payload of payloads) {
-      const seq = await counters.exclusive((turn) => {
-        const entry = payloadEntry(suite, "governance", rid, turn.seq, clock.now(), payload)
-        return { operations: [ledger.entryOperation(entry)], urgent: true, result: turn.seq }
+    const finals: { index: number; height: number; seq: number }[] = []
+    const refusals: string[] = []
+    const seqs = new Set<number>()
+    let leave = (): void => undefined
+    const done = new Promise<void>((resolve) => {
+      leave = ledger.onFinal((final) => {
+        for (const [offset, { index, entry }] of final.entries.entries()) {
+          if (entry.submitter !== rid || !seqs.has(entry.submitterSeq)) continue
+          const outcome = final.outcomes[offset]
+          if (outcome?.type === "refused") refusals.push(`${outcome.code}: ${outcome.message}`)
+          finals.push({ index, height: final.height, seq: entry.submitterSeq })
+        }
+        if (finals.length === payloads.length) resolve()
       })
-      seqs.push(seq)
+    })
+    try {
+      for (const payload of payloads) {
+        await counters.exclusive((turn) => {
+          seqs.add(turn.seq)
+          const entry = payloadEntry(suite, "governance", rid, turn.seq, clock.now(), payload)
+          return { operations: [ledger.entryOperation(entry)], urgent: true, result: undefined }
+        })
+      }
+      await ledger.poke()
+      await done
+    } finally {
+      leave()
     }
-    ledger.poke()
-    const finals = await Promise.all(seqs.map(async (seq) => ledger.whenFinal(rid, seq)))
-    const refused = finals.map(({ outcome }) => outcome).find(({ type }) => type === "refused")
-    if (refused?.type === "refused") {
-      throw new NodeError("GOVERNANCE_REFUSED", `${refused.code}: ${refused.message}`)
-    }
+    const [refusal] = refusals
+    if (refusal !== undefined) throw new NodeError("GOVERNANCE_REFUSED", refusal)
+    const ordered = finals.toSorted((x, y) => x.seq - y.seq)
     return {
-      height: Math.max(0, ...finals.map(({ height }) => height)),
-      indices: finals.map(({ index }) => index),
+      height: Math.max(...ordered.map(({ height }) => height)),
+      indices: ordered.map(({ index }) => index),
     }
   }
 
@@ -338,14 +358,14 @@ export class Service implements NodeService {
     return {
       network: toHex(directory.net),
       height: head.height,
-      entries: head.treeSize,
-      rootHash: toHex(head.treeRoot),
-      blockHash: toHex(head.blockHash),
+      entries: head.frontier.size,
+      rootHash: toHex(frontierRoot(head.frontier)),
+      blockHash: toHex(head.hash),
       governanceState: toHex(directory.stateHash),
       ...(head.height === 0 ? {} : { finalAtMs: head.timeMs }),
       validators,
       isValidator: directory.genesis.validators.some(({ rid }) => rid === self?.rid),
-      pending: ledger.pending(),
+      pending: ledger.pending().length,
       heightSeen: ledger.heightSeen(),
     }
   }
@@ -354,12 +374,28 @@ export class Service implements NodeService {
     onProgress: (done: number, total: number) => void,
     signal: AbortSignal,
   ): Promise<shapes.VerifyReport> {
-    return this.#parts.ledger.verifyAll(onProgress, signal)
+    const { ledger } = this.#parts
+    const total = ledger.head().height
+    try {
+      const verified = await ledger.verifyAll({
+        onProgress: (blocks) => onProgress(blocks, total),
+        signal,
+      })
+      return {
+        ok: true,
+        blocks: verified.head.height,
+        entries: verified.entries,
+        rootHash: toHex(frontierRoot(verified.head.frontier)),
+      }
+    } catch (error) {
+      if (!(error instanceof TarbartaError)) throw error
+      const { code, message } = error
+      return { ok: false, blocks: total, entries: 0, rootHash: "", error: { code, message } }
+    }
   }
 
   ledgerCopy(signal: AbortSignal): AsyncIterable<Uint8Array> {
-    const { ledger, directory } = this.#parts
-    return writeCopy(directory.net, ledger.blocks(1), signal)
+    return ledgerCopyChunks(untilAborted(this.#parts.ledger.blocks(), signal))
   }
 
   async proof(id: string): Promise<Uint8Array> {
@@ -371,7 +407,6 @@ export class Service implements NodeService {
       return this.#provable(await ledger.proof(this.#rid(), sent.seq, openingOfSent(sent)), id)
     }
     if (received !== undefined) {
-      const { decodeCopy } = await import("../protocol/copy.ts")
       const copy = decodeCopy(await this.cableEnvelope(id))
       const opening = {
         header: copy.header,
@@ -442,6 +477,13 @@ export class Service implements NodeService {
       .map((peer) => directory.missionByPeer(peer)?.facts.code)
       .filter((code) => code !== undefined)
       .toSorted()
+  }
+}
+
+async function* untilAborted<T>(items: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
+  for await (const item of items) {
+    signal.throwIfAborted()
+    yield item
   }
 }
 

@@ -25,6 +25,7 @@ import {
 } from "node:crypto"
 import { assert } from "../protocol/assert.ts"
 import { concatBytes, u8 } from "../protocol/bytes.ts"
+import { isSoundPoint } from "../protocol/ed25519.ts"
 import { ProtocolError } from "../protocol/errors.ts"
 import {
   AEAD_KEY_BYTES,
@@ -75,6 +76,8 @@ export const nativeSuite: Suite = {
   ed25519Verify(publicKey, message, signature) {
     if (publicKey.length !== ED25519_KEY_BYTES) return false
     if (signature.length !== ED25519_SIGNATURE_BYTES) return false
+    if (!isSoundPoint(publicKey)) return false
+    if (!isSoundPoint(signature.subarray(0, ED25519_KEY_BYTES))) return false
     const key = publicKeyObject("ed25519", publicKey)
     return key !== undefined && verify(null, message, key, signature)
   },

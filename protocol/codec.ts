@@ -21,7 +21,7 @@ const MAJOR_ARRAY = 4
 const utf8Encoder = new TextEncoder()
 const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
-/** Deepest nesting of arrays that {@link skipValue} follows. */
+/** Deepest nesting of arrays that {@link Reader.raw} follows. */
 const DEPTH_MAX = 16
 
 /**
@@ -99,6 +99,8 @@ export class Reader {
   readonly #bytes: Uint8Array
   readonly #name: string
   #offset = 0
+  /** Where the item that is being read begins; errors point there. */
+  #item = 0
 
   /** `name` is the thing being read, such as `envelope header`. */
   constructor(bytes: Uint8Array, name: string) {
@@ -195,6 +197,7 @@ export class Reader {
 
   /** Nothing may follow. */
   end(): void {
+    this.#item = this.#offset
     const left = this.#bytes.length - this.#offset
     if (left !== 0) this.#fail("CODEC_TRAILING", "end", `${left} bytes left over`)
   }
@@ -205,8 +208,8 @@ export class Reader {
   }
 
   #skip(what: string, depth: number): void {
-    if (depth > DEPTH_MAX) this.#fail("CODEC_LENGTH", what, `nested deeper than ${DEPTH_MAX}`)
     const major = this.#peek(what) >> 5
+    if (depth > DEPTH_MAX) this.#fail("CODEC_LENGTH", what, `nested deeper than ${DEPTH_MAX}`)
     if (major === MAJOR_UINT) {
       this.uint(what)
     } else if (major === MAJOR_BYTES) {
@@ -220,6 +223,7 @@ export class Reader {
   }
 
   #peek(what: string): number {
+    this.#item = this.#offset
     const byte = this.#bytes[this.#offset]
     if (byte === undefined) return this.#fail("CODEC_TRUNCATED", what, "nothing left to read")
     return byte
@@ -234,7 +238,10 @@ export class Reader {
     const info = initial & 0x1f
     this.#offset += 1
     if (info < 24) return info
-    if (info > 27) return this.#fail("CODEC_NON_CANONICAL", what, `length form ${info}`)
+    if (info > 27) {
+      const form = info === 31 ? "indefinite length" : `reserved length form ${info}`
+      return this.#fail("CODEC_NON_CANONICAL", what, form)
+    }
     const size = 1 << (info - 24)
     const bytes = this.#take(what, size)
     let value = 0
@@ -262,7 +269,7 @@ export class Reader {
   }
 
   #error(code: ProtocolCode, what: string, why: string, cause?: unknown): ProtocolError {
-    const place = `${this.#name}: ${what}: ${why} at byte ${this.#offset} of ${this.#bytes.length}`
+    const place = `${this.#name}: ${what}: ${why} at byte ${this.#item} of ${this.#bytes.length}`
     return new ProtocolError(code, place, cause === undefined ? {} : { cause })
   }
 }

@@ -93,7 +93,7 @@ export interface CopyChecks {
   /** Chain id of this network. */
   readonly net: Uint8Array
   /** The duty key with this id, at the height that the caller judges by. */
-  senderKeyOf(kid: Uint8Array): SenderKey | undefined
+  readonly senderKeyOf: (kid: Uint8Array) => SenderKey | undefined
 }
 
 /** A header that its sender signed. */

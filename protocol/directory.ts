@@ -20,7 +20,12 @@ import {
   type GovernancePayload,
   type Proposal,
 } from "./governance.ts"
-import { verifyMissionRequest, type MissionFacts, type OfficerCertificate } from "./identity.ts"
+import {
+  isMissionTaken,
+  verifyMissionRequest,
+  type MissionFacts,
+  type OfficerCertificate,
+} from "./identity.ts"
 import { epochKeyHash, keyId } from "./keys.ts"
 import * as limits from "./limits.ts"
 import type { Suite } from "./suite.ts"
@@ -41,6 +46,8 @@ export interface Mission {
 /** A published epoch key with the hash that binds wraps to it. */
 export interface PublishedEpochKey extends EpochKey {
   readonly hash: Uint8Array
+  /** When its publication was made, by the mission's clock. */
+  readonly createdMs: number
 }
 
 /** What an entry did to the directory. */
@@ -66,6 +73,10 @@ export class Directory {
   readonly net: Uint8Array
   readonly #suite: Suite
   readonly #missions = new Map<number, Mission>()
+  readonly #byCode = new Map<string, number>()
+  readonly #byPeer = new Map<string, number>()
+  readonly #bySigner = new Map<string, number>()
+  readonly #officers = new Map<string, { rid: number; officer: OfficerCertificate }>()
   readonly #epochKeys = new Map<number, Map<number, PublishedEpochKey>>()
   readonly #proposals = new Map<string, OpenProposal>()
   #stateHash: Uint8Array
@@ -96,27 +107,35 @@ export class Directory {
   }
 
   missionByCode(code: string): Mission | undefined {
-    return this.missions().find((mission) => mission.facts.code === code)
+    return this.#find(this.#byCode.get(code))
   }
 
   /** By transport key in hex. */
   missionByPeer(peer: string): Mission | undefined {
-    return this.missions().find((mission) => bytesToHex(mission.facts.transportKey) === peer)
+    return this.#find(this.#byPeer.get(peer))
   }
 
   /** The mission whose signing key has this id. */
   missionBySigner(kid: Uint8Array): Mission | undefined {
-    return this.missions().find((mission) => equalBytes(mission.signingKid, kid))
+    return this.#find(this.#bySigner.get(bytesToHex(kid)))
   }
 
   /** The officer with this key id, and the mission that certified it. */
   officer(kid: Uint8Array): { officer: OfficerCertificate; mission: Mission } | undefined {
-    for (const mission of this.#missions.values()) {
-      for (const officer of mission.facts.officers) {
-        if (equalBytes(keyId(this.#suite, officer.publicKey), kid)) return { officer, mission }
-      }
-    }
-    return undefined
+    const found = this.#officers.get(bytesToHex(kid))
+    const mission = this.#find(found?.rid)
+    return found === undefined || mission === undefined
+      ? undefined
+      : { officer: found.officer, mission }
+  }
+
+  #find(rid: number | undefined): Mission | undefined {
+    return rid === undefined ? undefined : this.#missions.get(rid)
+  }
+
+  /** Key id of an officer. */
+  officerKid(officer: OfficerCertificate): Uint8Array {
+    return keyId(this.#suite, officer.publicKey)
   }
 
   /** True when nothing new of this mission is accepted at `height`. */
@@ -169,6 +188,8 @@ export class Directory {
     if (governance.type === "proposal") {
       const { proposal, id } = governance
       if (proposal.action.type === "admit") this.#demandAdmissible(proposal.action.request)
+      // A repeated proposal keeps the ballots that it has.
+      if (this.#proposals.has(bytesToHex(id))) return { type: "proposed", proposalId: id }
       if (this.#proposals.size >= OPEN_PROPOSALS_MAX) {
         const oldest = this.#proposals.keys().next()
         if (oldest.done !== true) this.#proposals.delete(oldest.value)
@@ -220,13 +241,7 @@ export class Directory {
 
   #demandAdmissible(request: Uint8Array): MissionFacts {
     const facts = verifyMissionRequest(this.#suite, request, this.net)
-    const taken = this.missions().find(
-      (mission) =>
-        mission.facts.code === facts.code ||
-        equalBytes(mission.facts.transportKey, facts.transportKey) ||
-        equalBytes(mission.facts.signingKey, facts.signingKey) ||
-        equalBytes(mission.facts.submitKey, facts.submitKey),
-    )
+    const taken = this.missions().find((mission) => isMissionTaken(facts, mission.facts))
     if (taken !== undefined) {
       const why = `mission ${facts.code}: its code or a key of it belongs to ${taken.facts.code}`
       throw new ProtocolError("GOVERNANCE_INVALID", why)
@@ -248,6 +263,12 @@ export class Directory {
     const signingKid = keyId(this.#suite, facts.signingKey)
     const mission: Mission = { rid, facts, signingKid, admittedHeight }
     this.#missions.set(rid, mission)
+    this.#byCode.set(facts.code, rid)
+    this.#byPeer.set(bytesToHex(facts.transportKey), rid)
+    this.#bySigner.set(bytesToHex(signingKid), rid)
+    for (const officer of facts.officers) {
+      this.#officers.set(bytesToHex(this.officerKid(officer)), { rid, officer })
+    }
     return mission
   }
 
@@ -286,9 +307,21 @@ export class Directory {
     if (last !== undefined && last.epoch > epochMax) {
       throw new ProtocolError("EPOCH_KEYS_INVALID", `epoch ${last.epoch} is beyond ${epochMax}`)
     }
+    const { createdMs } = publication
     const keys = this.#epochKeys.get(mission.rid) ?? new Map<number, PublishedEpochKey>()
+    for (const { epoch, publicKey } of publication.keys) {
+      // Anybody can submit an old publication again; it must not bring back a superseded key.
+      const known = keys.get(epoch)
+      if (known !== undefined && known.createdMs >= createdMs) {
+        if (equalBytes(known.publicKey, publicKey)) continue
+        const why = `mission ${mission.rid}: epoch ${epoch} has a newer key`
+        throw new ProtocolError("EPOCH_KEYS_INVALID", why)
+      }
+    }
     for (const key of publication.keys) {
-      keys.set(key.epoch, { ...key, hash: epochKeyHash(this.#suite, key.publicKey) })
+      const hash = epochKeyHash(this.#suite, key.publicKey)
+      const since = Math.max(createdMs, keys.get(key.epoch)?.createdMs ?? 0)
+      keys.set(key.epoch, { ...key, hash, createdMs: since })
     }
     // Only keys that a sender may still choose are kept: the newest, and the span ahead of it.
     const newest = Math.max(...keys.keys())

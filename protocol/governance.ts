@@ -5,11 +5,13 @@
  * block in which the ballots for it reach the threshold of its class of action.
  */
 
+import { bytesToHex } from "@noble/hashes/utils.js"
 import { equalBytes } from "./bytes.ts"
 import { decode, encode, type Reader } from "./codec.ts"
 import { isCompositeValid } from "./composite.ts"
 import { ProtocolError } from "./errors.ts"
 import {
+  isMissionTaken,
   readVersion,
   verifyMissionRequest,
   verifyValidator,
@@ -124,7 +126,8 @@ export function networkId(suite: Suite, genesisBytes: Uint8Array): Uint8Array {
  * Decodes a genesis and checks every proof of possession in it.
  *
  * @throws ProtocolError `CODEC_*`, `CERTIFICATE_INVALID`, or `GENESIS_INVALID` for a threshold that
- * no ballot count can reach, a repeated code or a validator that is no founding mission.
+ * no ballot count can reach, a repeated member, code or key, or a validator that is no founding
+ * mission.
  */
 export function verifyGenesis(suite: Suite, bytes: Uint8Array): Genesis {
   const parts = decode(bytes, "genesis", limits.GENESIS_BYTES_MAX, readGenesis)
@@ -143,14 +146,7 @@ export function verifyGenesis(suite: Suite, bytes: Uint8Array): Genesis {
   }
   const missions = parts.missions.map((item) => verifyMissionRequest(suite, item, parts.nonce))
   const validators = parts.validators.map((item) => verifyValidator(suite, item, parts.nonce))
-  demandUnique(
-    missions.map((mission) => mission.code),
-    "mission code",
-  )
-  demandUnique(
-    validators.map((validator) => `${validator.rid}`),
-    "validator",
-  )
+  demandUnique(parts, missions, validators)
   for (const rid of [...validators.map((item) => item.rid), ...parts.policy.desks]) {
     if (rid < 1 || rid > missions.length) {
       throw new ProtocolError("GENESIS_INVALID", `mission ${rid} is not a founding mission`)
@@ -231,9 +227,33 @@ function readThresholds(reader: Reader): Thresholds {
   }
 }
 
-function demandUnique(names: readonly string[], what: string): void {
-  const twice = names.find((name, index) => names.indexOf(name) !== index)
-  if (twice !== undefined) throw new ProtocolError("GENESIS_INVALID", `${what} ${twice} twice`)
+/** One key under two names would be one holder that counts, or is addressed, as two. */
+function demandUnique(
+  parts: GenesisParts,
+  missions: readonly MissionFacts[],
+  validators: readonly ValidatorFacts[],
+): void {
+  const refuse = (why: string): never => {
+    throw new ProtocolError("GENESIS_INVALID", why)
+  }
+  parts.members.forEach((member, index) => {
+    const isTaken = parts.members
+      .slice(0, index)
+      .some((by) => by.name === member.name || equalBytes(by.publicKey, member.publicKey))
+    if (isTaken) refuse(`governance member ${member.name}: its name or key stands twice`)
+  })
+  missions.forEach((mission, index) => {
+    const isTaken = missions.slice(0, index).some((by) => isMissionTaken(mission, by))
+    if (isTaken) refuse(`mission ${mission.code}: its code or a key of it stands twice`)
+  })
+  const seen = new Set<string>()
+  for (const { rid, consensusKey, logKey, cosignerKey, cosignerPqKey } of validators) {
+    const keys = [consensusKey, logKey, cosignerKey, cosignerPqKey].map(bytesToHex)
+    for (const mark of [`rid ${rid}`, ...keys]) {
+      if (seen.has(mark)) refuse(`validator ${rid}: its number or a key of it stands twice`)
+      seen.add(mark)
+    }
+  }
 }
 
 // --- proposals and ballots ------------------------------------------------------------------

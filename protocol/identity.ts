@@ -7,6 +7,7 @@
  * by the signature of the mission's identity key over the list.
  */
 
+import { bytesToHex } from "@noble/hashes/utils.js"
 import { concatBytes, equalBytes } from "./bytes.ts"
 import { decode, encode, type Reader } from "./codec.ts"
 import { isCompositeValid } from "./composite.ts"
@@ -121,7 +122,7 @@ export function signMissionRequest(
  * Decodes a request and checks every signature in it.
  *
  * @throws ProtocolError `CODEC_*` for malformed bytes, `CERTIFICATE_INVALID` naming the key whose
- * proof fails, or when the request is for another network than `net`.
+ * proof fails, for a repeated officer or key, or when the request is for another network than `net`.
  */
 export function verifyMissionRequest(
   suite: Suite,
@@ -184,6 +185,31 @@ export function verifyMissionRequest(
     demand(valid, `officer ${officer.name}`)
   }
   return facts
+}
+
+/**
+ * True when the two missions have a code or a key in common. Nobody proves possession of a transport
+ * key in a request, so a copy of somebody else's is caught here alone.
+ */
+export function isMissionTaken(facts: MissionFacts, by: MissionFacts): boolean {
+  const marks = new Set(marksOf(by))
+  return marksOf(facts).some((mark) => marks.has(mark))
+}
+
+function marksOf(facts: MissionFacts): string[] {
+  return [facts.code, ...keyMarks(facts)]
+}
+
+/** The last 32 bytes tell keys apart; of a composite key they are its whole Ed25519 half. */
+function keyMarks(facts: MissionFacts): string[] {
+  const officers = facts.officers.map((officer) => officer.publicKey)
+  const { identityKey, signingKey, transportKey, submitKey, witnessKey, witnessPqKey } = facts
+  const keys = [identityKey, signingKey, transportKey, submitKey, witnessKey, witnessPqKey]
+  return [...keys, ...officers].map((key) => bytesToHex(key.subarray(-32)))
+}
+
+function hasRepeat(names: readonly string[]): boolean {
+  return new Set(names).size !== names.length
 }
 
 /** What a key signs to prove possession: label ‖ its role ‖ NUL ‖ digest of what names it. */
@@ -311,8 +337,11 @@ function decodeFacts(bytes: Uint8Array): MissionFacts {
       officers: reader.list("officers", limits.OFFICERS_PER_REQUEST_MAX, () => readOfficer(reader)),
       createdMs: reader.uint("createdMs"),
     }
-    if (new Set(facts.officers.map((officer) => officer.name)).size !== facts.officers.length) {
+    if (hasRepeat(facts.officers.map((officer) => officer.name))) {
       reader.fail("CERTIFICATE_INVALID", "officers", "a name stands twice")
+    }
+    if (hasRepeat(keyMarks(facts))) {
+      reader.fail("CERTIFICATE_INVALID", "keys", "one key stands twice")
     }
     return facts
   })
@@ -386,7 +415,7 @@ function decodeValidator(bytes: Uint8Array, net: Uint8Array): ValidatorFacts {
       cosignerPqKey: reader.bytes("cosignerPqKey", limits.MLDSA44_KEY_BYTES),
     }
     const keys = [facts.consensusKey, facts.logKey, facts.cosignerKey]
-    if (new Set(keys.map((key) => key.join())).size !== keys.length) {
+    if (hasRepeat(keys.map(bytesToHex))) {
       reader.fail("CERTIFICATE_INVALID", "keys", "one key stands twice")
     }
     return facts

@@ -38,9 +38,9 @@ export interface OpenLookups extends CopyChecks {
   /** The mission that opens. */
   readonly rid: number
   /** Seed of our epoch key with this number and hash, 32 bytes, while we still have it. */
-  epochSeedOf(epoch: number, ekHash: Uint8Array): Uint8Array | undefined
+  readonly epochSeedOf: (epoch: number, ekHash: Uint8Array) => Uint8Array | undefined
   /** The officer with this key id, at the height that the caller judges by. */
-  officerKeyOf(kid: Uint8Array): OfficerKey | undefined
+  readonly officerKeyOf: (kid: Uint8Array) => OfficerKey | undefined
   /** The network's rule for two officers. */
   readonly policy: ReleasePolicy
 }
@@ -222,6 +222,6 @@ function checkRelease(
     content: inner.content,
     breakGlass: flags.breakGlass,
   }
-  verifyRelease(suite, record, facts, (kid) => lookups.officerKeyOf(kid), lookups.policy)
+  verifyRelease(suite, record, facts, lookups.officerKeyOf, lookups.policy)
   return record
 }

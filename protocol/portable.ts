@@ -2,20 +2,21 @@
  * The portable suite: every primitive on @noble, for browsers and as the second opinion in tests
  * (PROTOCOL §3).
  *
- * Where it differs from the native suite it refuses more: Ed25519 public keys must be canonical and
- * not of small order. Otherwise both give the same bytes.
+ * Both suites give the same bytes and the same verdicts; errors differ in wording only.
  */
 
 import { gcm } from "@noble/ciphers/aes.js"
 import { chacha20poly1305 } from "@noble/ciphers/chacha.js"
 import { ed25519, x25519 } from "@noble/curves/ed25519.js"
 import { expand, extract } from "@noble/hashes/hkdf.js"
+import { hmac } from "@noble/hashes/hmac.js"
 import { sha256, sha512 } from "@noble/hashes/sha2.js"
 import { sha3_256 as sha3x256, shake256 } from "@noble/hashes/sha3.js"
 import { ml_dsa44 as mldsa44, ml_dsa65 as mldsa65 } from "@noble/post-quantum/ml-dsa.js"
 import { ml_kem768 as mlkem768 } from "@noble/post-quantum/ml-kem.js"
 import { assert } from "./assert.ts"
-import { concatBytes, equalBytes } from "./bytes.ts"
+import { concatBytes, equalBytes, u8 } from "./bytes.ts"
+import { isSoundPoint } from "./ed25519.ts"
 import { ProtocolError } from "./errors.ts"
 import {
   AEAD_KEY_BYTES,
@@ -57,10 +58,7 @@ export const portableSuite: Suite = {
     assert(length <= HKDF_OUTPUT_BYTES_MAX, `HKDF: ${length} bytes asked for`)
     return expand(sha256, key, info, length)
   },
-  hkdfExpandSha512(key, info, length) {
-    assert(length <= HKDF_SHA512_OUTPUT_BYTES_MAX, `HKDF: ${length} bytes asked for`)
-    return expand(sha512, key, info, length)
-  },
+  hkdfExpandSha512: expandSha512,
 
   ed25519PublicKey(seed) {
     assertSize(seed, SEED_BYTES, "Ed25519 seed")
@@ -110,6 +108,21 @@ export const portableSuite: Suite = {
 }
 
 /**
+ * RFC 5869 §2.3: T(i) = HMAC(key, T(i-1) ‖ info ‖ i). The library's own function refuses keys below
+ * 64 bytes, but chunked encryption is defined with 32.
+ */
+function expandSha512(key: Uint8Array, info: Uint8Array, length: number): Uint8Array {
+  assert(length <= HKDF_SHA512_OUTPUT_BYTES_MAX, `HKDF: ${length} bytes asked for`)
+  const out = new Uint8Array(length)
+  let block: Uint8Array = new Uint8Array(0)
+  for (let offset = 0, index = 1; offset < length; offset += block.length, index++) {
+    block = hmac(sha512, key, concatBytes(block, info, u8(index)))
+    out.set(block.subarray(0, length - offset), offset)
+  }
+  return out
+}
+
+/**
  * RFC 8032 §5.1.7 without the cofactor: R must equal [S]B - [k]A to the byte, as native code checks
  * it. The library's own verification multiplies by the cofactor, so it accepts signatures that nodes
  * refuse.
@@ -119,10 +132,11 @@ function verifyEd25519(publicKey: Uint8Array, message: Uint8Array, signature: Ui
   if (signature.length !== ED25519_SIGNATURE_BYTES) return false
   const { Point } = ed25519
   const commitment = signature.subarray(0, ED25519_KEY_BYTES)
+  if (!isSoundPoint(publicKey) || !isSoundPoint(commitment)) return false
   const scalar = littleEndian(signature.subarray(ED25519_KEY_BYTES))
   if (scalar >= Point.Fn.ORDER) return false
   const key = decodePoint(publicKey)
-  if (key === undefined || key.isSmallOrder()) return false
+  if (key === undefined) return false
   const digest = sha512(concatBytes(commitment, publicKey, message))
   const challenge = littleEndian(digest) % Point.Fn.ORDER
   const expected = Point.BASE.multiplyUnsafe(scalar).subtract(key.multiplyUnsafe(challenge))

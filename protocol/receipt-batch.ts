@@ -196,9 +196,9 @@ export interface ReceiptChecks {
   /** Chain id of this network. */
   readonly net: Uint8Array
   /** The duty key with this id, at the height that the caller judges by. */
-  senderKeyOf(kid: Uint8Array): SenderKey | undefined
+  readonly senderKeyOf: (kid: Uint8Array) => SenderKey | undefined
   /** The officer with this key id, at that height. */
-  officerKeyOf(kid: Uint8Array): OfficerKey | undefined
+  readonly officerKeyOf: (kid: Uint8Array) => OfficerKey | undefined
 }
 
 /** A batch that its issuer signed, and the receipts of it that came along. */
@@ -243,7 +243,7 @@ export function verifyReceipts(
   const statementHash = hashStatement(suite, batch.statement)
   verifyComposite(suite, key.publicKey, LABELS.receiptsReal, statementHash, batch.signature)
   for (const receipt of placed) {
-    verifyReceiptOfficer(suite, receipt, (kid) => checks.officerKeyOf(kid))
+    verifyReceiptOfficer(suite, receipt, checks.officerKeyOf)
   }
   return { ...statement, statementHash, receipts: placed }
 }

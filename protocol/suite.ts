@@ -53,7 +53,10 @@ export interface Suite {
   ed25519PublicKey(seed: Uint8Array): Uint8Array
   /** 64 bytes, deterministic. */
   ed25519Sign(seed: Uint8Array, message: Uint8Array): Uint8Array
-  /** False for anything invalid, wrong lengths included; never throws. */
+  /**
+   * Without the cofactor; points of small order and unreduced coordinates are refused (ed25519.ts).
+   * False for anything invalid, wrong lengths included; never throws.
+   */
   ed25519Verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean
 
   /** RFC 7748; 32 bytes each. */

@@ -23,7 +23,7 @@ export function hashLeaf(suite: Suite, ...data: readonly Uint8Array[]): Uint8Arr
 export interface Tree {
   readonly root: Uint8Array
   /** The path of one leaf, from its sibling upwards, as one byte string of 32-byte hashes. */
-  pathOf(index: number): Uint8Array
+  readonly pathOf: (index: number) => Uint8Array
 }
 
 /** The tree over leaf hashes; at least one. */

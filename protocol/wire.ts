@@ -8,13 +8,16 @@
 import { decode, encode, type Reader } from "./codec.ts"
 import * as limits from "./limits.ts"
 
+/** Array head, version and the head of a byte string, in front of what a message carries. */
+const FRAME_BYTES_MAX = 16
+
 /** Ids and limits of the protocols; `lane` says which connection carries them. */
 export const PROTOCOLS = {
   /** A copy of a cable to its addressee. */
   deliver: {
     id: "/tarbarta/deliver/1",
     lane: "bulk",
-    requestBytesMax: limits.ENVELOPE_BYTES_MAX,
+    requestBytesMax: limits.ENVELOPE_BYTES_MAX + FRAME_BYTES_MAX,
     answerBytesMax: 1_024,
     timeoutMs: 10 * limits.REQUEST_TIMEOUT_MS,
   },
@@ -22,7 +25,7 @@ export const PROTOCOLS = {
   relay: {
     id: "/tarbarta/relay/1",
     lane: "bulk",
-    requestBytesMax: limits.ENVELOPE_BYTES_MAX,
+    requestBytesMax: limits.ENVELOPE_BYTES_MAX + FRAME_BYTES_MAX,
     answerBytesMax: 1_024,
     timeoutMs: 10 * limits.REQUEST_TIMEOUT_MS,
   },
@@ -46,7 +49,7 @@ export const PROTOCOLS = {
   submit: {
     id: "/tarbarta/submit/1",
     lane: "urgent",
-    requestBytesMax: limits.BATCH_BYTES_MAX,
+    requestBytesMax: limits.BATCH_BYTES_MAX + FRAME_BYTES_MAX,
     answerBytesMax: 1_024,
     timeoutMs: limits.REQUEST_TIMEOUT_MS,
   },
@@ -110,7 +113,7 @@ export function encodeBlob(blob: Uint8Array): Uint8Array {
 
 /** A request that carries one byte string of at most `bytesMax`. */
 export function decodeBlob(bytes: Uint8Array, name: string, bytesMax: number): Uint8Array {
-  return decode(bytes, name, bytesMax + 16, (reader) => {
+  return decode(bytes, name, bytesMax + FRAME_BYTES_MAX, (reader) => {
     reader.array("request", 2)
     readVersion(reader)
     return reader.bytesUpTo("bytes", bytesMax, 1)
@@ -160,7 +163,7 @@ export function decodeBlocksAnswer(bytes: Uint8Array): Uint8Array[] {
     reader.array("answer", 2)
     readVersion(reader)
     return reader.list("blocks", limits.BLOCKS_PER_ANSWER_MAX, () =>
-      reader.bytesUpTo("block", limits.BLOCK_BYTES_MAX + 64 * 1_024, 1),
+      reader.bytesUpTo("block", limits.STORED_BLOCK_BYTES_MAX, 1),
     )
   })
 }

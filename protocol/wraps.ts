@@ -120,9 +120,9 @@ export function wrapPositions(suite: Suite, secret: Uint8Array, coreHash: Uint8A
 export interface WrapsTree {
   readonly root: Uint8Array
   /** Place of the addressee that is `rank`th by number, 0 … 127. */
-  indexOf(rank: number): number
+  readonly indexOf: (rank: number) => number
   /** Path of that addressee's leaf: 7 hashes, 224 bytes. */
-  pathOf(rank: number): Uint8Array
+  readonly pathOf: (rank: number) => Uint8Array
 }
 
 /** The tree over the addressees' leaves, given in the order of their numbers, at most 128. */

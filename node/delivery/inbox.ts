@@ -58,8 +58,6 @@ export interface InboxParts {
   readonly rid: () => number | undefined
   readonly epochSeedOf: (epoch: number, ekHash: Uint8Array) => Uint8Array | undefined
   readonly anchorOf: AnchorLookup
-  /** The signer of a copy is not in the directory here: the ledger may be behind. */
-  readonly onUnknownSigner: () => void
   readonly issue: (receipt: Receipt, to: number) => Operation[]
   /** The receipt's batch is on the disk; `urgent` receipts go out at once. */
   readonly issued: (to: number, urgent: boolean) => void
@@ -180,10 +178,8 @@ export class Inbox {
     }
     const header = decodeHeader(suite, copy.header)
     const mission = directory.missionBySigner(header.core.signerKid)
-    if (mission === undefined) {
-      this.#parts.onUnknownSigner()
-      return "later"
-    }
+    // The ledger here may be behind the sender's; it will ask again.
+    if (mission === undefined) return "later"
     const opened = openCopy(suite, copy, {
       ...keyLookups(directory),
       rid,

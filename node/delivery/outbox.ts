@@ -88,7 +88,12 @@ export interface Self {
 }
 
 export type OutboxEvent =
-  | { readonly type: "queued"; readonly id: CableId; readonly seq: number }
+  | {
+      readonly type: "queued"
+      readonly id: CableId
+      readonly seq: number
+      readonly recipients: readonly number[]
+    }
   | {
       readonly type: "progress"
       readonly id: CableId
@@ -163,7 +168,8 @@ export class Outbox {
     const plan = this.#plan(draft, self)
     const queued = await counters.exclusive((turn) => this.#seal(plan, self, turn))
     for (const { rid } of plan.recipients) this.#count(rid, 1)
-    emit({ type: "queued", id: queued.id, seq: queued.seq })
+    const recipients = plan.recipients.map(({ rid }) => rid)
+    emit({ type: "queued", id: queued.id, seq: queued.seq, recipients })
     return queued
   }
 

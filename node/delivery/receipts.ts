@@ -9,15 +9,13 @@
 import type { Directory } from "../../protocol/directory.ts"
 import { entryCommitment, messageEntry, type Entry } from "../../protocol/entry.ts"
 import * as limits from "../../protocol/limits.ts"
+import { decodeReceipt, encodeReceipt, type Receipt } from "../../protocol/receipt.ts"
 import {
   buildReceipts,
-  decodeReceipt,
-  encodeReceipt,
   hashStatement,
   splitFor,
   verifyReceipts,
-  type Receipt,
-} from "../../protocol/receipt.ts"
+} from "../../protocol/receipt-batch.ts"
 import type { RandomSource, Suite } from "../../protocol/suite.ts"
 import { decodeBlob, encodeBlob, encodeNumber, PROTOCOLS } from "../../protocol/wire.ts"
 import type { Clock, Timer } from "../clock.ts"

@@ -102,7 +102,6 @@ export interface LineParts {
   readonly onEntry: () => void
   readonly issue: (receipt: Receipt, to: number) => Operation[]
   readonly issued: (to: number, urgent: boolean) => void
-  readonly onUnknownSigner: () => void
   readonly onReceived: (row: ReceivedSignalRow) => void
   readonly onProgress: (row: RaisedRow) => void
   readonly onFatal: (error: unknown) => void

@@ -198,8 +198,9 @@ class Libp2pHost implements Host {
     }
     for (const member of this.#members.values()) {
       if (member.peer === this.#self) continue
-      const peer = this.#peers.get(member.peer) ?? this.#createPeer(member)
-      peer.update(member)
+      const peer = this.#peers.get(member.peer)
+      if (peer === undefined) this.#createPeer(member).start()
+      else peer.update(member)
     }
   }
 
@@ -233,9 +234,10 @@ class Libp2pHost implements Host {
     if (peer === undefined || count > CONNECTIONS_PER_PEER_MAX) {
       return cutConnection(connection, new Error("too many connections"))
     }
-    this.#options.clock.after(HELLO_TIMEOUT_MS, () => {
+    const timer = this.#options.clock.after(HELLO_TIMEOUT_MS, () => {
       if (peer.laneOf(connection) === undefined) cutConnection(connection, new Error("no hello"))
     })
+    connection.addEventListener("close", () => timer.cancel())
   }
 
   #onClose(connection: Connection): void {

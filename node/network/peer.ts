@@ -75,9 +75,17 @@ export class Peer {
     return this.#isUp
   }
 
-  /** Takes the member's addresses as they stand now, and dials if it is to be kept. */
+  /** Dials for the first time, if the member is to be kept. */
+  start(): void {
+    this.#keep(0)
+  }
+
+  /** Takes the member's addresses as they stand now; when they changed, dials anew. */
   update(member: Member): void {
+    const { keep, addresses } = this.#member
+    const isSame = keep === member.keep && addresses.join("\n") === member.addresses.join("\n")
     this.#member = member
+    if (isSame) return
     this.#failures = 0
     this.#pausedUntilMs = 0
     this.#keep(0)

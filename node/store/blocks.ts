@@ -234,6 +234,13 @@ export class BlockStore {
     await this.#database.write(operations, { urgent: true })
   }
 
+  /** Writes damaged tree hashes anew from the entries; returns how many tiles. */
+  async restoreTiles(): Promise<number> {
+    const operations = await this.tiles.repairTiles()
+    if (operations.length > 0) await this.#database.write(operations, { urgent: true })
+    return operations.length
+  }
+
   #decode(bytes: Uint8Array, height: number): Entry {
     try {
       return decodeEntry(this.#suite, bytes)

@@ -17,27 +17,36 @@ import { NodeError } from "../errors.ts"
 const LENGTH_BYTES = 4
 const COUNT_BYTES = 8
 
+/** The bytes of a copy, piece by piece; an abort ends it with the signal's reason. */
+export async function* ledgerCopyChunks(
+  blocks: AsyncIterable<Uint8Array>,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array, void, void> {
+  yield magic()
+  let count = 0
+  for await (const block of blocks) {
+    signal?.throwIfAborted()
+    yield new FieldWriter(LENGTH_BYTES).u32(block.length).finish()
+    yield block
+    count += 1
+  }
+  yield new FieldWriter(LENGTH_BYTES + COUNT_BYTES).u32(0).u64(count).finish()
+}
+
 /**
  * Writes a copy beside `path` and puts it in its place once it is whole and on the disk.
  *
- * @returns the number of blocks. @throws NodeError `FILE_UNREADABLE` when the file cannot be made;
- * what `blocks` throws passes through.
+ * @throws NodeError `FILE_UNREADABLE` when the file cannot be made; what `blocks` throws passes
+ * through.
  */
 export async function writeLedgerCopy(
   path: string,
   blocks: AsyncIterable<Uint8Array>,
-): Promise<number> {
+): Promise<void> {
   const partial = `${path}.partial`
   const file = await openFile(partial, "w")
-  let count = 0
   try {
-    await file.write(magic())
-    for await (const block of blocks) {
-      const head = new FieldWriter(LENGTH_BYTES).u32(block.length).finish()
-      await file.writev([head, block])
-      count += 1
-    }
-    await file.write(new FieldWriter(LENGTH_BYTES + COUNT_BYTES).u32(0).u64(count).finish())
+    for await (const piece of ledgerCopyChunks(blocks)) await file.writeFile(piece)
     await file.sync()
   } catch (error) {
     await file.close()
@@ -46,7 +55,6 @@ export async function writeLedgerCopy(
   }
   await file.close()
   await rename(partial, path)
-  return count
 }
 
 /**
@@ -55,7 +63,7 @@ export async function writeLedgerCopy(
  * @throws NodeError `FILE_UNREADABLE`, or `LEDGER_COPY_INVALID` naming the block at which the frame
  * is broken, cut short or followed by more.
  */
-export async function* readLedgerCopy(path: string): AsyncIterable<Uint8Array> {
+export async function* readLedgerCopy(path: string): AsyncGenerator<Uint8Array, void, void> {
   const file = await openFile(path, "r")
   try {
     const expected = magic()

@@ -5,7 +5,7 @@
  * arrive while one is being synced share the next. After a failed sync nothing is known about the
  * file, and trying again may "succeed" without the data: so the first failure ends the store, and
  * the node that owns it. Values carry a CRC-32C over key and value, because LevelDB can return torn
- * or rotten ones without a word.
+ * or rotten ones without a word (value.ts).
  *
  * The folder holds `level/` (the engine) and `ballast` (space.ts).
  */
@@ -21,21 +21,19 @@ import {
   STORE_SLICE_ENTRIES,
 } from "../../protocol/limits.ts"
 import { NodeError } from "../errors.ts"
-import { crc32c } from "./crc32c.ts"
 import type { Database, Operation, Range } from "./database.ts"
 import { checkLevelLogs } from "./level-log.ts"
 import { PRIVATE_FOLDER_MODE, syncFolder, systemCode, systemReason } from "./file.ts"
 import { Space, type Reserve } from "./space.ts"
+import { damaged, openValue, sealValue } from "./value.ts"
 
 /** Version of the layout under the keys; another one is refused. */
 const FORMAT = 1
 /** Outside of the range of ordinary keys. */
 const FORMAT_KEY = "\0format"
-const CRC_BYTES = 4
 /** Sorts after every key with the same beginning, since keys end at 0x7e. */
 const AFTER_KEYS = "\x7f"
 const KEY_PATTERN = /^[\x20-\x7e]+$/
-const encoder = new TextEncoder()
 
 type Engine = Level<string, Uint8Array>
 
@@ -169,11 +167,6 @@ function openFailure(cause: unknown, path: string): NodeError {
   return new NodeError("STORE_FAILED", `cannot open the store ${path}: ${text}`, { cause, ...hint })
 }
 
-function damaged(message: string, cause?: unknown): NodeError {
-  const hint = "keep the folder for examination; restore a backup or fetch the ledger again"
-  return new NodeError("STORE_DAMAGED", message, { cause, hint })
-}
-
 function isDiskFull(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) {
     if (/ENOSPC|EDQUOT|No space left on device|quota exceeded/i.test(at.message)) return true
@@ -276,9 +269,7 @@ class LevelDatabase implements Database {
       const group = await this.#takeGroup()
       const batch = group.flatMap((one) =>
         one.operations.map((operation) =>
-          operation.type === "put"
-            ? operation
-            : ({ type: "del", key: operation.key } as const),
+          operation.type === "put" ? operation : ({ type: "del", key: operation.key } as const),
         ),
       )
       try {
@@ -350,26 +341,4 @@ function checkKey(key: string): void {
 function readFailure(cause: unknown, key: string): NodeError {
   if (systemCode(cause) === "LEVEL_CORRUPTION") return damaged(`value of ${key} is damaged`, cause)
   return new NodeError("STORE_FAILED", `cannot read ${key}: ${systemReason(cause)}`, { cause })
-}
-
-/** value ‖ CRC-32C of key ‖ value, big-endian. The key is in it, so a value cannot change places. */
-function sealValue(key: string, value: Uint8Array): Uint8Array {
-  const stored = new Uint8Array(value.length + CRC_BYTES)
-  stored.set(value)
-  new DataView(stored.buffer).setUint32(value.length, checksum(key, value))
-  return stored
-}
-
-function openValue(key: string, stored: Uint8Array): Uint8Array {
-  const name = key === FORMAT_KEY ? "the format" : key
-  const length = stored.length - CRC_BYTES
-  if (length < 0) throw damaged(`value of ${name}: ${stored.length} bytes are no stored value`)
-  const value = new Uint8Array(stored.buffer, stored.byteOffset, length)
-  const found = new DataView(stored.buffer, stored.byteOffset + length, CRC_BYTES).getUint32(0)
-  if (found !== checksum(key, value)) throw damaged(`value of ${name} does not match its checksum`)
-  return value
-}
-
-function checksum(key: string, value: Uint8Array): number {
-  return crc32c(value, crc32c(encoder.encode(key)))
 }

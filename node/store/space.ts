@@ -62,7 +62,7 @@ export class Space {
     this.#bulkShare = (reserve.bulkFreePercent ?? STORE_BULK_FREE_PERCENT) / 100
     this.#share = (reserve.freePercent ?? STORE_FREE_PERCENT) / 100
     this.#checkMs = reserve.checkMs ?? STORE_SPACE_CHECK_MS
-    this.#measure = reserve.measure ?? (async () => await measureFolder(folder))
+    this.#measure = reserve.measure ?? (() => measureFolder(folder))
     this.#monotonicMs = reserve.monotonicMs ?? (() => performance.now())
   }
 
@@ -91,7 +91,8 @@ export class Space {
     if ((await this.#ballastSize()) === this.#ballastBytes || this.#ballastBytes === 0) return
     const space = await this.#current()
     const left = space.freeBytes - this.#ballastBytes
-    if (left < this.#bulkShare * space.totalBytes) return
+    // Twice: a ballast that is taken on where it just fits would be thrown off again at once.
+    if (left - this.#ballastBytes < this.#bulkShare * space.totalBytes) return
     // Random bytes: a file system that compresses or leaves out zeros would reserve nothing.
     await replaceFile(this.#ballastPath, randomFillSync(new Uint8Array(this.#ballastBytes)))
     this.#space = { ...space, freeBytes: left }

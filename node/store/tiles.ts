@@ -20,6 +20,7 @@ import {
   type HashSource,
 } from "../../ledger/merkle.ts"
 import { assert } from "../../protocol/assert.ts"
+import { equalBytes } from "../../protocol/bytes.ts"
 import { FieldReader, FieldWriter } from "../../protocol/fields.ts"
 import { HASH_BYTES } from "../../protocol/limits.ts"
 import { NodeError } from "../errors.ts"
@@ -28,8 +29,8 @@ import type { Database, Operation } from "./database.ts"
 /** Hashes in a tile, entries in a bundle. */
 export const TILE_WIDTH = 256
 /** Levels of the tree that one level of tiles spans: log2 of {@link TILE_WIDTH}. */
-const TILE_LEVELS = 8
-const TILE_BYTES = TILE_WIDTH * HASH_BYTES
+export const TILE_LEVELS = 8
+export const TILE_BYTES: number = TILE_WIDTH * HASH_BYTES
 
 /** The end of the log as it is held in memory. */
 interface RightEdge {
@@ -210,6 +211,51 @@ export class Tiles {
     const tile = await this.#database.get(tileKey(level, number))
     if (tile?.length === TILE_BYTES) return tile
     return damaged(`tree tile ${level}/${number}: expected ${TILE_BYTES} bytes`)
+  }
+
+  /**
+   * Writes that put damaged full tiles right, computed from the entries and the tiles below.
+   * Reads everything; the event loop turns meanwhile, because reads are asynchronous.
+   */
+  async repairTiles(): Promise<Operation[]> {
+    const operations: Operation[] = []
+    const repaired = new Map<string, Uint8Array>()
+    for (let level = 0, count = Math.floor(this.size / TILE_WIDTH); count > 0; level++) {
+      for (let number = 0; number < count; number++) {
+        const expected = await this.#computeTile(level, number, repaired)
+        const key = tileKey(level, number)
+        if (await this.isTile(level, number, expected)) continue
+        repaired.set(key, expected)
+        operations.push({ type: "put", key, value: expected })
+      }
+      count = Math.floor(count / TILE_WIDTH)
+    }
+    return operations
+  }
+
+  async #computeTile(
+    level: number,
+    number: number,
+    repaired: ReadonlyMap<string, Uint8Array>,
+  ): Promise<Uint8Array> {
+    if (level === 0) return hashLeaves(await this.#readBundle(number))
+    const hashes: Uint8Array[] = []
+    for (let child = number * TILE_WIDTH; child < (number + 1) * TILE_WIDTH; child++) {
+      const key = tileKey(level - 1, child)
+      hashes.push(subtreeHash(repaired.get(key) ?? (await this.#readTile(level - 1, child))))
+    }
+    return concatBytes(...hashes)
+  }
+
+  /** True when a full tile can be read and holds these hashes. */
+  async isTile(level: number, number: number, expected: Uint8Array): Promise<boolean> {
+    try {
+      const found = await this.#database.get(tileKey(level, number))
+      return found !== undefined && equalBytes(found, expected)
+    } catch (error) {
+      if (error instanceof NodeError && error.code === "STORE_DAMAGED") return false
+      throw error
+    }
   }
 
   /**

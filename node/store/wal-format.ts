@@ -3,7 +3,7 @@
  * format and the reasoning).
  */
 
-import { concatBytes, equalBytes } from "../../protocol/bytes.ts"
+import { concatBytes, equalBytes, u32 } from "../../protocol/bytes.ts"
 import { WAL_RECORD_BYTES_MAX } from "../../protocol/limits.ts"
 import { NodeError } from "../errors.ts"
 import { crc32c } from "./crc32c.ts"
@@ -15,9 +15,10 @@ export const WAL_ID_BYTES = 16
 export const WAL_MARK = 0
 
 const RECORD_HEAD_BYTES = 13
-const MARK_PAYLOAD_BYTES = WAL_ID_BYTES + 16
+const MARK_PAYLOAD_BYTES = WAL_ID_BYTES + 24
 const MARK_BYTES = RECORD_HEAD_BYTES + MARK_PAYLOAD_BYTES
-const HEADER_BYTES = MAGIC.length + WAL_ID_BYTES
+const ID_END = MAGIC.length + WAL_ID_BYTES
+const HEADER_BYTES = ID_END + 4
 
 /** One thing that a validator is about to say or has learnt. `kind` is 1 … 255. */
 export interface WalRecord {
@@ -41,40 +42,49 @@ export interface WalContents {
  * @throws NodeError `WAL_DAMAGED`, naming the byte, for anything bad before the last append.
  */
 export function readLog(bytes: Uint8Array, path: string): WalContents {
-  if (bytes.length < HEADER_BYTES || !equalBytes(bytes.subarray(0, MAGIC.length), MAGIC)) {
-    throw damaged(path, 0)
-  }
-  const walId = bytes.slice(MAGIC.length, HEADER_BYTES)
+  const walId = bytes.slice(MAGIC.length, ID_END)
+  if (!equalBytes(bytes.subarray(0, HEADER_BYTES), encodeHeader(walId))) throw damaged(path, 0)
   const records: WalRecord[] = []
   let bootCounter = 0
-  let at = HEADER_BYTES
-  /** Start of the append being read, and how many records stand before it. */
-  let append = { at, records: 0 }
-  while (at < bytes.length) {
-    const record = recordAt(bytes, at)
-    const mark = record?.kind === WAL_MARK ? readMark(record, walId, at) : undefined
-    const isFirst = at === HEADER_BYTES
-    if (record === undefined || (record.kind === WAL_MARK && mark === undefined)) {
-      if (hasMarkAfter(bytes, walId, at + 1)) throw damaged(path, at)
-      return { walId, bootCounter, records: records.slice(0, append.records), end: append.at }
+  let end = HEADER_BYTES
+  while (end < bytes.length) {
+    const append = appendAt(bytes, walId, end)
+    if (append === undefined) {
+      if (hasMarkAfter(bytes, walId, end + 1)) throw damaged(path, end)
+      return { walId, bootCounter, records, end }
     }
-    if (mark !== undefined) {
-      if (mark.bootCounter < bootCounter) throw damaged(path, at)
-      bootCounter = mark.bootCounter
-      append = { at, records: records.length }
-    } else if (isFirst) {
-      throw damaged(path, at)
-    } else {
-      records.push(record)
-    }
-    at += RECORD_HEAD_BYTES + record.payload.length
+    if (append.bootCounter < bootCounter) throw damaged(path, end)
+    bootCounter = append.bootCounter
+    end = append.end
+    for (const record of append.records) records.push(record)
   }
-  return { walId, bootCounter, records, end: at }
+  return { walId, bootCounter, records, end }
+}
+
+/** The whole append at `at`: its mark and all its records, or undefined when anything is wrong. */
+function appendAt(
+  bytes: Uint8Array,
+  walId: Uint8Array,
+  at: number,
+): { bootCounter: number; records: WalRecord[]; end: number } | undefined {
+  const mark = markAt(bytes, walId, at)
+  if (mark === undefined) return undefined
+  const records: WalRecord[] = []
+  let next = at + MARK_BYTES
+  const end = next + mark.bodyBytes
+  while (next < end) {
+    const record = recordAt(bytes, next)
+    if (record === undefined || record.kind === WAL_MARK) return undefined
+    records.push(record)
+    next += RECORD_HEAD_BYTES + record.payload.length
+  }
+  return next === end ? { bootCounter: mark.bootCounter, records, end } : undefined
 }
 
 /** The beginning of a log's file. */
 export function encodeHeader(walId: Uint8Array): Uint8Array {
-  return concatBytes(MAGIC, walId)
+  const head = concatBytes(MAGIC, walId)
+  return concatBytes(head, u32(crc32c(head)))
 }
 
 /** One append as it stands in the file from `offset` on: its mark, then its records. */
@@ -89,8 +99,9 @@ export function encodeAppend(
   const view = new DataView(payload.buffer, WAL_ID_BYTES)
   view.setBigUint64(0, BigInt(offset))
   view.setBigUint64(8, BigInt(bootCounter))
-  const mark = { epoch: 0, kind: WAL_MARK, payload }
-  return concatBytes(...[mark, ...records].map(encodeRecord))
+  const body = concatBytes(...records.map(encodeRecord))
+  view.setBigUint64(16, BigInt(body.length))
+  return concatBytes(encodeRecord({ epoch: 0, kind: WAL_MARK, payload }), body)
 }
 
 function encodeRecord(record: WalRecord): Uint8Array {
@@ -120,20 +131,21 @@ function recordAt(bytes: Uint8Array, at: number): WalRecord | undefined {
   }
 }
 
-/** A mark is one only in its own log and at its own place. */
-function readMark(
-  record: WalRecord,
+/** The mark at `at`. A mark is one only in its own log and at its own place. */
+function markAt(
+  bytes: Uint8Array,
   walId: Uint8Array,
   at: number,
-): { bootCounter: number } | undefined {
+): { bootCounter: number; bodyBytes: number } | undefined {
+  const record = recordAt(bytes, at)
+  if (record?.kind !== WAL_MARK || record.payload.length !== MARK_PAYLOAD_BYTES) return undefined
   const { payload } = record
-  if (payload.length !== MARK_PAYLOAD_BYTES) return undefined
   if (!equalBytes(payload.subarray(0, WAL_ID_BYTES), walId)) return undefined
-  const view = new DataView(payload.buffer, payload.byteOffset + WAL_ID_BYTES, 16)
+  const view = new DataView(payload.buffer, payload.byteOffset + WAL_ID_BYTES)
   const offset = Number(view.getBigUint64(0))
   const bootCounter = Number(view.getBigUint64(8))
-  if (offset !== at || !Number.isSafeInteger(bootCounter)) return undefined
-  return { bootCounter }
+  const bodyBytes = Number(view.getBigUint64(16))
+  return offset === at ? { bootCounter, bodyBytes } : undefined
 }
 
 /** True when a whole mark of this log stands at or after `from`. */
@@ -142,10 +154,7 @@ function hasMarkAfter(bytes: Uint8Array, walId: Uint8Array, from: number): boole
   let found = haystack.indexOf(walId, from)
   while (found !== -1) {
     const at = found - RECORD_HEAD_BYTES
-    if (at >= from && at + MARK_BYTES <= bytes.length) {
-      const record = recordAt(bytes, at)
-      if (record?.kind === WAL_MARK && readMark(record, walId, at) !== undefined) return true
-    }
+    if (at >= from && markAt(bytes, walId, at) !== undefined) return true
     found = haystack.indexOf(walId, found + 1)
   }
   return false

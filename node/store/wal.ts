@@ -2,10 +2,11 @@
  * The consensus write-ahead log: what a validator is about to say, on the disk before it says it
  * (LEDGER §6).
  *
- * A file of its own, append-only. Header: magic(8) ‖ walId(16). Then records: length u32 of the
- * payload, CRC-32C u32 over length ‖ the rest, epoch u32, kind u8, payload; all big-endian. Kind 0
- * is the log's own *mark*, which opens every append: walId(16) ‖ its offset in the file u64 ‖ boot
- * counter u64. One append is one mark with its records, one write and one sync.
+ * A file of its own, append-only. Header: magic(8) ‖ walId(16) ‖ CRC-32C u32 of both. Then records:
+ * length u32 of the payload, CRC-32C u32 over length ‖ the rest, epoch u32, kind u8, payload; all
+ * big-endian. Kind 0 is the log's own *mark*, which opens every append: walId(16) ‖ its offset in the
+ * file u64 ‖ boot counter u64 ‖ bytes of the append's records u64. One append is one mark with its
+ * records, one write and one sync.
  *
  * Marks decide between a torn tail and damage. An append begins only after the former one was
  * synced. So a bad record with a mark somewhere behind it was on the disk once and may have been
@@ -156,7 +157,7 @@ export class Wal {
       this.#waiting.push({ records, resolve, reject })
       if (this.#isScheduled) return
       this.#isScheduled = true
-      this.#work = this.#work.then(async () => await this.#flush())
+      this.#work = this.#work.then(() => this.#flush())
     })
   }
 
@@ -167,7 +168,7 @@ export class Wal {
    * @throws NodeError as {@link append}.
    */
   async trim(isKept: (record: WalRecord) => boolean): Promise<void> {
-    const done = this.#work.then(async () => await this.#rewrite(isKept))
+    const done = this.#work.then(() => this.#rewrite(isKept))
     this.#work = done.catch(() => undefined)
     await done
   }

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { bytesToHex, concatBytes, hexToBytes } from "@noble/hashes/utils.js"
 import { sha256 } from "@noble/hashes/sha2.js"
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import {
   appendLeaves,
@@ -24,6 +24,7 @@ import {
   type Frontier,
   type HashSource,
 } from "../../ledger/merkle.ts"
+import { decoding } from "../support/canonical.ts"
 import { refusal } from "../support/refusal.ts"
 
 const repository = fileURLToPath(new URL("../..", import.meta.url))
@@ -93,7 +94,7 @@ class StoredTree {
     this.frontier = appendLeaves(this.frontier, leaves, (level, index, hashes) => {
       for (let i = 0; i < hashes.length / 32; i++) {
         const key = `${level}/${index + i}`
-        expect(this.nodes.has(key)).toBe(false)
+        if (this.nodes.has(key)) throw new Error(`node ${key} was completed twice`)
         this.nodes.set(key, hashes.slice(i * 32, i * 32 + 32))
       }
     })
@@ -109,7 +110,9 @@ function grownTree(size: number): StoredTree {
 
 const tree300 = grownTree(300)
 
-describe("published vectors of RFC 6962 trees", () => {
+const where = hasVectors ? "" : " (skipped: no vectors/merkle in TARBARTA_DATA or ../shared/data)"
+
+describe(`published vectors of RFC 6962 trees${where}`, () => {
   const inclusion = jsonLines("inclusion.jsonl") as InclusionVector[]
   const consistency = jsonLines("consistency.jsonl") as ConsistencyVector[]
 
@@ -117,13 +120,15 @@ describe("published vectors of RFC 6962 trees", () => {
     `inclusion.jsonl: all ${inclusion.length} proofs pass or fail as wanted`,
     () => {
       expect(inclusion).toHaveLength(55)
+      const results = new Map<string, boolean>()
       for (const vector of inclusion) {
         const path = (vector.proof ?? []).map(base64)
         const [leaf, root] = [base64(vector.leafHash), base64(vector.root)]
         const { leafIdx, treeSize } = vector
         const code = refusal(() => verifyInclusion(leaf, leafIdx, treeSize, path, root))
-        expect(code, vector.name).toBe(vector.wantErr ? "TREE_INCLUSION" : undefined)
+        results.set(vector.name, code === (vector.wantErr ? "TREE_INCLUSION" : undefined))
       }
+      expect([...results].filter(([, isRight]) => !isRight)).toEqual([])
     },
   )
 
@@ -131,13 +136,15 @@ describe("published vectors of RFC 6962 trees", () => {
     `consistency.jsonl: all ${consistency.length} proofs pass or fail as wanted`,
     () => {
       expect(consistency).toHaveLength(38)
+      const results = new Map<string, boolean>()
       for (const vector of consistency) {
         const proof = (vector.proof ?? []).map(base64)
         const [root1, root2] = [base64(vector.root1), base64(vector.root2)]
         const { size1, size2 } = vector
         const code = refusal(() => verifyConsistency(size1, root1, size2, root2, proof))
-        expect(code, vector.name).toBe(vector.wantErr ? "TREE_CONSISTENCY" : undefined)
+        results.set(vector.name, code === (vector.wantErr ? "TREE_CONSISTENCY" : undefined))
       }
+      expect([...results].filter(([, isRight]) => !isRight)).toEqual([])
     },
   )
 
@@ -312,12 +319,8 @@ describe("frontiers", () => {
   it("decode canonically or are refused with a code", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 120 }), (bytes) => {
-        let frontier: Frontier | undefined
-        const code = refusal(() => {
-          frontier = decodeFrontier(bytes)
-        })
-        if (frontier === undefined) expect(code).toMatch(/^(CODEC|TREE)_/)
-        else expect(encodeFrontier(frontier)).toEqual(bytes)
+        const verdict = decoding(bytes, decodeFrontier, encodeFrontier)
+        expect(verdict).toMatch(/^(canonical$|(CODEC|TREE)_)/)
       }),
     )
     const frontier = encodeFrontier(appendLeaves(EMPTY_FRONTIER, leafHash(leafOf(0))))

@@ -111,11 +111,13 @@ describe.each([portableSuite, nativeSuite])("the $name suite", (suite) => {
 
   testVectors<Wycheproof<{ tests: readonly XdhCase[] }>>({
     file: "wycheproof/x25519_test.json",
-    title: "agrees on X25519 secrets, twisted and non-canonical keys included, and refuses low order",
+    title:
+      "agrees on X25519 secrets, twisted and non-canonical keys included, and refuses low order",
     count: countCases,
     run(data) {
       for (const test of data.testGroups.flatMap((group) => group.tests)) {
-        const agree = (): Uint8Array => suite.x25519SharedSecret(hex(test.private), hex(test.public))
+        const agree = (): Uint8Array =>
+          suite.x25519SharedSecret(hex(test.private), hex(test.public))
         // "Acceptable" means: RFC 7748 computes it, a stricter protocol may refuse. We compute all
         // but those that give zeros.
         if (test.flags.includes("ZeroSharedSecret")) {

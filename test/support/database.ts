@@ -31,6 +31,8 @@ export class SimulatedDisk {
   #open: SimulatedDatabase | undefined
   /** Batches synced so far, all databases on this disk together. */
   syncs = 0
+  /** Called when a sync starts; a test may crash the machine here. */
+  onSync: (() => void) | undefined
   /** Non-urgent writes are refused with `STORE_FULL` while this is true. */
   isFull = false
 
@@ -151,6 +153,7 @@ export class SimulatedDatabase implements Database {
       const group = this.#waiting.filter((one) => !this.#refuse(one))
       this.#waiting = []
       this.#inFlight = group
+      this.#disk.onSync?.()
       await this.#sync()
       if (this.#isStopped) break
       this.#inFlight = []

@@ -3,7 +3,7 @@
 import type { Connection, Libp2p, Stream } from "@libp2p/interface"
 import type { Multiaddr } from "@multiformats/multiaddr"
 import { createPrivateKey, createPublicKey } from "node:crypto"
-import { systemClock } from "../../node/clock.ts"
+import { systemClock, type Clock } from "../../node/clock.ts"
 import { createHost, type Host, type NetworkLog } from "../../node/network/host.ts"
 import type { Encryption } from "../../node/network/stack.ts"
 import type { Lane, Member, PeerKey } from "../../node/network/transport.ts"
@@ -46,6 +46,7 @@ export class RecordingLog implements NetworkLog {
 export interface HostSetup {
   readonly listen?: readonly string[]
   readonly encryption?: Encryption
+  readonly clock?: Clock
 }
 
 export function hostOf(who: Party, setup: HostSetup = {}, log = new RecordingLog()): Host {
@@ -53,7 +54,7 @@ export function hostOf(who: Party, setup: HostSetup = {}, log = new RecordingLog
     transportSeed: who.seed,
     listen: setup.listen ?? [TCP],
     encryption: setup.encryption ?? "noise",
-    clock: systemClock,
+    clock: setup.clock ?? systemClock,
     log,
   })
 }
@@ -94,7 +95,12 @@ export async function addressOf(host: Host): Promise<Multiaddr> {
 
 /** A connection of a bare node that has said hello for a lane and was welcomed. */
 export async function rawAdmitted(node: Libp2p, host: Host, lane: Lane): Promise<Connection> {
-  const connection = await node.dial(await addressOf(host), { force: true })
+  return rawGreeted(node, await addressOf(host), lane)
+}
+
+/** As {@link rawAdmitted}, by address. */
+export async function rawGreeted(node: Libp2p, to: Multiaddr, lane: Lane): Promise<Connection> {
+  const connection = await node.dial(to, { force: true })
   const stream = await connection.newStream("/tarbarta/hello/1")
   const welcomed = new Promise<void>((resolve, reject) => {
     stream.addEventListener("message", () => resolve(), { once: true })

@@ -9,15 +9,12 @@ import { messageEntry, payloadEntry, signBatch, type Batch } from "../../protoco
 import type { Entry } from "../../protocol/entry.ts"
 import type { ValidatorFacts } from "../../protocol/identity.ts"
 import { MLDSA44_KEY_BYTES } from "../../protocol/limits.ts"
-import { portableSuite } from "../../protocol/portable.ts"
-import type { Suite } from "../../protocol/suite.ts"
 import { blockHash, type Block, type FinalBlock } from "../../ledger/block.ts"
 import { assembleCertificate, type Certificate } from "../../ledger/certificate.ts"
 import { acceptBlock, buildBlock, genesisHead, type ChainHead } from "../../ledger/chain.ts"
 import { createValidatorSet, type ValidatorSet } from "../../ledger/validators.ts"
 import { signVote, type Vote, type VoteKind } from "../../ledger/vote.ts"
-
-export const suite: Suite = portableSuite
+import { suite } from "./suites.ts"
 
 /** 32 bytes that depend on the name alone. */
 export function named(name: string): Uint8Array {

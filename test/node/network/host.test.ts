@@ -5,6 +5,7 @@ import { once } from "node:events"
 import { createServer, type AddressInfo } from "node:net"
 import { createInterface } from "node:readline"
 import { afterEach, describe, expect, it } from "vitest"
+import { systemClock, type Clock } from "../../../node/clock.ts"
 import { NodeError } from "../../../node/errors.ts"
 import type { Host } from "../../../node/network/host.ts"
 import type { ProtocolSpec, RequestHandler } from "../../../node/network/transport.ts"
@@ -269,5 +270,30 @@ describe("a host whose peer goes away", () => {
     await contact(a, lisbon)
     expect((await a.request(lisbon.key, URGENT, Uint8Array.of(1))).length).toBe(1)
     second.child.kill("SIGKILL")
+  }, 30_000)
+
+  it("notices a peer that falls silent without a word, by its link check", async () => {
+    // Twenty times as fast, so that the 10 s of the link check are half a second.
+    const clock: Clock = {
+      now: () => systemClock.now(),
+      monotonicMs: () => systemClock.monotonicMs() * 20,
+      after: (delayMs, run) => systemClock.after(delayMs / 20, run),
+    }
+    const a = hostOf(capital, { clock })
+    hosts.push(a)
+    a.handle(URGENT, echo)
+    await a.start()
+    a.setMembers([member(lisbon)])
+    const { child } = await launch(a, 0)
+    await contact(a, lisbon)
+    const down = contact(a, lisbon, "down")
+    const hanging = codeOf(a.request(lisbon.key, URGENT, Uint8Array.of(255), { timeoutMs: 1e6 }))
+    child.kill("SIGSTOP")
+    await down
+    expect(await hanging).toBe("PEER_UNREACHABLE")
+    const up = contact(a, lisbon)
+    child.kill("SIGCONT")
+    await up
+    child.kill("SIGKILL")
   }, 30_000)
 })

@@ -38,7 +38,7 @@ const raws: Libp2p[] = []
 const sockets: Socket[] = []
 afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy()
-  await Promise.all(raws.splice(0).map((raw) => raw.stop()))
+  for (const raw of raws.splice(0)) await raw.stop()
   await Promise.all(hosts.splice(0).map((host) => host.stop()))
 })
 
@@ -127,7 +127,7 @@ describe("a stranger", () => {
     expect(node.getConnections()).toEqual([])
     expect(served.host.connected()).toEqual([])
     expect(served.count).toBe(0)
-    await expectService({ ...served })
+    await expectService(served)
   })
 
   it("does not lock members out by idle sockets, eight a second for as long as it likes", async () => {
@@ -153,7 +153,9 @@ describe("a stranger", () => {
       const served = await serve({ listen: [listen] })
       const socket = await idleSocket(await portOf(served.host))
       socket.resume()
-      await once(socket, "close")
+      await new Promise((resolve) => {
+        socket.on("close", resolve)
+      })
       expect(socket.destroyed).toBe(true)
     },
     15_000,

@@ -1,0 +1,52 @@
+/** `tarbarta audit`: checks on files, without a node and without a network. */
+
+import { Command } from "commander"
+import { CliError } from "../errors.ts"
+import { act, type Program, type Session } from "../session.ts"
+
+interface VerifyOptions {
+  readonly network: string
+  readonly ledger?: string
+}
+
+export function auditCommand(program: Program): Command {
+  const audit = new Command("audit").description("check proofs and copies, offline")
+  const verify = audit
+    .command("verify <file>")
+    .description("check a proof, a ledger copy or an envelope; nothing is sent anywhere")
+    .requiredOption("--network GENESIS", "the genesis file of the network")
+    .option("--ledger COPY", "a ledger copy that an envelope's keys are looked up in")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  tarbarta audit verify 4f2a91c0.proof --network genesis.tb
+  tarbarta audit verify ledger.copy --network genesis.tb
+  tarbarta audit verify received.envelope --network genesis.tb --ledger ledger.copy
+Exit code 0: it holds. Exit code 4: it does not; the line says what is wrong and where.
+`,
+    )
+  act(verify, program, verifyFile)
+  return audit
+}
+
+async function verifyFile(session: Session, options: VerifyOptions, file: string): Promise<void> {
+  const { terminal } = session
+  const { verifyFile: verify } = await import("../../node/verify.ts")
+  const progress = terminal.progress("busy.verify")
+  const verified = await verify({
+    file,
+    genesis: options.network,
+    ...(options.ledger === undefined ? {} : { ledger: options.ledger }),
+    onProgress: (done: number, total: number) => progress.update(done, total),
+  }).finally(() => progress.end())
+  terminal.json(verified)
+  if (!verified.ok) {
+    const { code = "VERIFICATION_FAILED", message = "no reason given" } = verified.error ?? {}
+    throw new CliError("VERIFICATION_FAILED", `${file}: ${code}: ${message}`, {
+      hint: "the file was altered, or it belongs to another network",
+    })
+  }
+  terminal.tell(`audit.${verified.kind}`)
+  for (const [name, value] of Object.entries(verified.facts)) terminal.line(`  ${name}: ${value}`)
+}

@@ -1,0 +1,98 @@
+/** `tarbarta ledger`: the record that all missions keep, and proofs from it. */
+
+import { Command } from "commander"
+import type { LedgerStatus } from "../../node/api/shapes.ts"
+import { CliError } from "../errors.ts"
+import { writeBytes } from "../files.ts"
+import { act, type Program, type Session } from "../session.ts"
+
+export function ledgerCommand(program: Program): Command {
+  const ledger = new Command("ledger").description("the record that all missions keep, and proofs")
+  act(ledger.command("status").description("how far this node's copy reaches"), program, showStatus)
+  const verify = ledger
+    .command("verify")
+    .description("check every block of this node's copy, from the first on")
+    .option("--save FILE", "write the verified copy, for an auditor")
+  act(verify, program, verifyLedger)
+  const proof = ledger
+    .command("proof <id>")
+    .description("write the proof that a cable or signal stands on the ledger")
+    .option("--out FILE", "where to write it (default: the ID's beginning with .proof)")
+    .addHelpText(
+      "after",
+      `
+The file shows when the cable was registered and by whom, and nothing of its content.
+Check it on any machine: tarbarta audit verify 4f2a91c0.proof --network genesis.tb
+`,
+    )
+  act(proof, program, writeProof)
+  return ledger
+}
+
+async function showStatus(session: Session): Promise<void> {
+  const status = await (await session.client()).ledgerStatus()
+  session.terminal.json(status)
+  showLedger(session, status)
+}
+
+function showLedger({ terminal }: Session, status: LedgerStatus): void {
+  const { finalAtMs } = status
+  terminal.fields([
+    ["label.network", status.network],
+    ["label.height", terminal.number(status.height)],
+    ["label.seen", terminal.number(status.heightSeen)],
+    ["label.entries", terminal.number(status.entries)],
+    ["label.pending", terminal.number(status.pending)],
+    ["label.final", finalAtMs === undefined ? terminal.say("never") : terminal.zulu(finalAtMs)],
+    ["label.rootHash", status.rootHash],
+    ["label.blockHash", status.blockHash],
+    [
+      "label.validators",
+      status.validators
+        .map((one) => `${one.mission} (${terminal.say(one.connected ? "link.up" : "link.down")})`)
+        .join(", "),
+    ],
+  ])
+}
+
+async function verifyLedger(session: Session, options: { readonly save?: string }): Promise<void> {
+  const { terminal } = session
+  const client = await session.client()
+  const progress = terminal.progress("busy.verify")
+  const report = await client
+    .verifyLedger(({ done, total }) => progress.update(done, total))
+    .finally(() => progress.end())
+  if (!report.ok) {
+    terminal.json(report)
+    const { code = "VERIFICATION_FAILED", message = "no reason given" } = report.error ?? {}
+    throw new CliError("VERIFICATION_FAILED", `${code}: ${message}`, {
+      hint: "keep this node's folder for the auditor; other missions hold copies of the ledger",
+    })
+  }
+  const { save } = options
+  const bytes =
+    save === undefined
+      ? undefined
+      : await terminal.during("busy.save", writeBytes(save, await client.ledgerCopy()))
+  terminal.json({ ...report, ...(save === undefined ? {} : { file: save, bytes }) })
+  const { blocks, entries, rootHash: root } = report
+  terminal.tell("ledger.verified", { blocks, entries, root })
+  if (save !== undefined && bytes !== undefined) {
+    terminal.tell("ledger.saved", { file: save, bytes })
+    terminal.tell("ledger.check", { file: save })
+  }
+}
+
+async function writeProof(
+  session: Session,
+  options: { readonly out?: string },
+  id: string,
+): Promise<void> {
+  const { terminal } = session
+  const proof = await (await session.client()).proof(id)
+  const file = options.out ?? `${id.slice(0, 8).toLowerCase()}.proof`
+  const bytes = await writeBytes(file, proof)
+  terminal.json({ file, bytes })
+  terminal.tell("ledger.proofSaved", { file, bytes })
+  terminal.tell("ledger.check", { file })
+}

@@ -1,0 +1,74 @@
+/**
+ * Follows one cable or signal for `--wait`: from the node's events, with its state asked for after
+ * each event that concerns it, so that a lost event costs nothing.
+ */
+
+import type { NodeClient } from "../node/api/client.ts"
+import type { NodeEvent } from "../node/api/shapes.ts"
+import { NodeError } from "../node/errors.ts"
+
+/** The waiting for one thing, begun before the thing itself so that no event is missed. */
+export interface Watching {
+  /**
+   * Asks for the state, tells it, and again after each event about this id, until it is settled
+   * or the time is up.
+   *
+   * @returns The last state, and whether the time was up before it was settled.
+   */
+  until<T>(
+    id: string,
+    ask: () => Promise<T>,
+    tell: (state: T, before: T | undefined) => void,
+    isSettled: (state: T) => boolean,
+  ): Promise<{ readonly state: T; readonly isTimedOut: boolean }>
+  stop(): void
+}
+
+/** Begins to listen. The time runs from now on. */
+export async function watch(client: NodeClient, timeoutMs: number): Promise<Watching> {
+  const stopping = new AbortController()
+  const late = AbortSignal.timeout(timeoutMs)
+  const events = await client.events({ signal: AbortSignal.any([stopping.signal, late]) })
+  return {
+    stop: () => stopping.abort(),
+    async until(id, ask, tell, isSettled) {
+      let state = await ask()
+      tell(state, undefined)
+      if (isSettled(state)) return { state, isTimedOut: false }
+      try {
+        for await (const event of events) {
+          if (!concerns(event, id)) continue
+          const before = state
+          state = await ask()
+          tell(state, before)
+          if (isSettled(state)) return { state, isTimedOut: false }
+        }
+      } catch (error) {
+        if (!late.aborted) throw error
+        return { state, isTimedOut: true }
+      }
+      throw new NodeError("NODE_UNREACHABLE", "the node stopped", {
+        hint: "what was handed in is kept; start the node and ask for the state again",
+      })
+    },
+  }
+}
+
+function concerns(event: NodeEvent, id: string): boolean {
+  switch (event.type) {
+    case "cable-queued":
+    case "cable-progress":
+    case "cable-delivered":
+    case "cable-registered":
+      return event.id === id
+    case "cable-received":
+      return event.cable.id === id
+    case "signal-received":
+    case "signal-progress":
+      return event.signal.id === id
+    case "resync":
+      return true
+    default:
+      return false
+  }
+}

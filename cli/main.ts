@@ -1,0 +1,106 @@
+/**
+ * The program `tarbarta`: its commands, its global options and its exit codes (OPERATIONS, "Command
+ * line"). Each command loads what it needs when it runs, so that starting costs little.
+ */
+
+import { Command, CommanderError } from "commander"
+import { auditCommand } from "./commands/audit.ts"
+import { cableCommand } from "./commands/cable.ts"
+import { hotlineCommand } from "./commands/hotline.ts"
+import { ledgerCommand } from "./commands/ledger.ts"
+import { missionCommand } from "./commands/mission.ts"
+import { networkCommand } from "./commands/network.ts"
+import { nodeCommand } from "./commands/node.ts"
+import { EXIT } from "./errors.ts"
+import type { Environment, Program } from "./session.ts"
+import { Terminal } from "./terminal.ts"
+import { languageOf, sayIn } from "./words.ts"
+
+const EXAMPLES = `
+Examples:
+  tarbarta cable send --to LON,DEL --subject "Visit" letter.txt    send a file
+  tarbarta cable inbox --unread                                    what has come in
+  tarbarta cable read 4f2a91                                       read one, by a part of its ID
+  tarbarta hotline raise --event medical "Need an ambulance"       ring every desk
+  tarbarta hotline watch                                           be the desk: show and ring
+  tarbarta ledger verify                                           check the whole ledger
+
+A node must be running for all but network create, mission request and audit verify.
+Exit codes: 0 done, 1 unexpected, 2 wrong usage, 3 no node answers,
+            4 refused or verification failed, 5 timed out.
+`
+
+/** Runs one command line; the number is the exit code. */
+export async function main(words: readonly string[], environment: Environment): Promise<number> {
+  // A reader that has seen enough, such as `head`, is no failure.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error
+    process.exit(EXIT.done)
+  })
+  const terminal = new Terminal({
+    isJson: words.includes("--json"),
+    language: languageOf(optionOf(words, "--lang"), environment),
+  })
+  try {
+    await programOf({ say: sayIn(terminal.language), environment }).parseAsync(words, {
+      from: "user",
+    })
+    return EXIT.done
+  } catch (error) {
+    if (!(error instanceof CommanderError)) return await terminal.failure(error)
+    // Help and version end this way too; what is wrong has been said by then.
+    return error.exitCode === 0 ? EXIT.done : EXIT.usage
+  }
+}
+
+function programOf(program: Program): Command {
+  const root = new Command("tarbarta")
+    .description("Cables and hotline signals between missions, end to end encrypted.")
+    .version("0.1.0")
+    .option("--home DIR", "the node's folder (default: TARBARTA_HOME, then the XDG data folder)")
+    .option("--json", "print the result as JSON")
+    .option("--lang LANGUAGE", "en or bn (default: LANG)")
+    .addHelpText("after", EXAMPLES)
+    .showSuggestionAfterError(true)
+  for (const make of [
+    cableCommand,
+    hotlineCommand,
+    ledgerCommand,
+    auditCommand,
+    missionCommand,
+    networkCommand,
+    nodeCommand,
+  ]) {
+    root.addCommand(make(program))
+  }
+  prepare(root)
+  return root
+}
+
+/** What every command has: the global options in any place, errors in our form, no exits inside. */
+function prepare(command: Command): void {
+  command.exitOverride()
+  command.configureHelp({ showGlobalOptions: true })
+  command.configureOutput({
+    outputError: (text, write) => {
+      const message = text
+        .replace(/^error: /, "")
+        .trim()
+        .replace(/\.$/, "")
+      write(`tarbarta: error: ${message}\n`)
+      write(`tarbarta: hint: \`${pathOf(command)} --help\` shows how it is used\n`)
+    },
+  })
+  for (const child of command.commands) prepare(child)
+}
+
+function pathOf(command: Command): string {
+  const parent = command.parent
+  return parent === null ? command.name() : `${pathOf(parent)} ${command.name()}`
+}
+
+function optionOf(words: readonly string[], name: string): string | undefined {
+  const index = words.indexOf(name)
+  const joined = words.find((word) => word.startsWith(`${name}=`))
+  return joined?.slice(name.length + 1) ?? (index >= 0 ? words[index + 1] : undefined)
+}

@@ -1,0 +1,262 @@
+/**
+ * All output and all prompts: results on standard output, everything else on standard error, for
+ * people or, with `--json`, for programs (OPERATIONS, "Command line").
+ *
+ * With `--json` the result is JSON and nothing else is on standard output; a failure is one JSON
+ * object on standard error.
+ */
+
+import type { ReadStream } from "node:tty"
+import { TarbartaError } from "../protocol/errors.ts"
+import { PASSPHRASE_BYTES_MAX } from "../protocol/limits.ts"
+import { formatDateTimeGroup } from "../protocol/date-time-group.ts"
+import { CliError, exitCodeOf } from "./errors.ts"
+import { cut, pad, visible, visibleLine, widthOf, wrap } from "./width.ts"
+import { digits, sayIn, type Language, type Say, type Word } from "./words.ts"
+
+const COLUMNS = 80
+const GAP = "  "
+/** What takes longer is accompanied by a progress line. */
+const PROGRESS_AFTER_MS = 1_000
+const PROGRESS_EVERY_MS = 200
+
+export interface Column {
+  readonly head: Word
+  /** Gets what the others leave; one column at most. */
+  readonly isFlexible?: boolean
+  readonly side?: "left" | "right"
+}
+
+/** A line on standard error that comes when something takes long, and goes when it is done. */
+export interface Progress {
+  update(done: number, total: number): void
+  end(): void
+}
+
+export class Terminal {
+  readonly isJson: boolean
+  readonly language: Language
+  readonly say: Say
+
+  constructor(options: { readonly isJson: boolean; readonly language: Language }) {
+    this.isJson = options.isJson
+    this.language = options.language
+    this.say = sayIn(options.language)
+  }
+
+  /** A result for programs; nothing for people. */
+  json(value: unknown): void {
+    if (this.isJson) process.stdout.write(`${JSON.stringify(value)}\n`)
+  }
+
+  /** A line of a result for people; control characters in it are shown as code points. */
+  line(text = ""): void {
+    if (!this.isJson) process.stdout.write(`${visible(text)}\n`)
+  }
+
+  /** A saying of the catalogue as a line of a result. */
+  tell(...saying: Parameters<Say>): void {
+    this.line(this.say(...saying))
+  }
+
+  /** Something to know, which is not the result. */
+  note(text: string): void {
+    if (!this.isJson) process.stderr.write(`tarbarta: ${this.say("note")}: ${visibleLine(text)}\n`)
+  }
+
+  warn(text: string): void {
+    process.stderr.write(`tarbarta: ${this.say("warning")}: ${visibleLine(text)}\n`)
+  }
+
+  number(value: number): string {
+    return digits(value, this.language)
+  }
+
+  yesNo(value: boolean): string {
+    return this.say(value ? "yes" : "no")
+  }
+
+  /** A time in Zulu, as cables are dated. */
+  zulu(timeMs: number): string {
+    return formatDateTimeGroup(timeMs)
+  }
+
+  /** A time in the zone of this machine. */
+  local(timeMs: number): string {
+    return new Intl.DateTimeFormat(this.language === "bn" ? "bn-BD" : "en-GB", {
+      dateStyle: "medium",
+      timeStyle: "long",
+    }).format(timeMs)
+  }
+
+  /** Labels and values, one a line, values aligned; empty values are left out. */
+  fields(fields: readonly (readonly [Word, string | undefined])[]): void {
+    const shown = fields.filter(
+      (field): field is readonly [Word, string] => (field[1] ?? "") !== "",
+    )
+    const labels = shown.map(([word]) => this.say(word))
+    const cells = Math.max(0, ...labels.map(widthOf))
+    for (const [index, [, value]] of shown.entries()) {
+      const [first = "", ...others] = wrap(visibleLine(value), columns() - cells - GAP.length)
+      this.line(pad(labels[index] ?? "", cells) + GAP + first)
+      for (const other of others) this.line(" ".repeat(cells) + GAP + other)
+    }
+  }
+
+  /** Rows under heads, never wider than the terminal; the flexible column is cut to fit. */
+  table(heads: readonly Column[], rows: readonly (readonly string[])[]): void {
+    const cells = rows.map((row) => row.map(visibleLine))
+    const titles = heads.map((column) => this.say(column.head))
+    const widths = titles.map((title, index) =>
+      Math.max(widthOf(title), ...cells.map((row) => widthOf(row[index] ?? ""))),
+    )
+    shrink(widths, heads)
+    for (const row of [titles, ...cells]) {
+      const parts = row.map((cell, index) => {
+        const width = widths[index] ?? 0
+        return pad(cut(cell, width), width, heads[index]?.side === "right" ? "left" : "right")
+      })
+      this.line(parts.join(GAP).trimEnd())
+    }
+  }
+
+  /** Lines in a frame, as wide as the terminal: nobody overlooks it. */
+  box(title: string, lines: readonly string[]): void {
+    const inner = columns() - 4
+    const top = `┏━ ${title} `
+    this.line(`${top}${"━".repeat(Math.max(0, columns() - 1 - widthOf(top)))}┓`)
+    for (const text of lines.flatMap((line) => wrap(visible(line).replaceAll("\t", "  "), inner))) {
+      this.line(`┃ ${pad(text, inner)} ┃`)
+    }
+    this.line(`┗${"━".repeat(columns() - 2)}┛`)
+  }
+
+  /** Rings: the one control character that we send on purpose. */
+  bell(): void {
+    if (process.stderr.isTTY) process.stderr.write("\u0007")
+  }
+
+  /** Says on a terminal, after a second, that something is under way. */
+  progress(word: Word): Progress {
+    if (!process.stderr.isTTY || this.isJson) return { update: () => {}, end: () => {} }
+    const startedMs = performance.now()
+    let state = ""
+    const timer = setInterval(() => {
+      const elapsedMs = performance.now() - startedMs
+      if (elapsedMs < PROGRESS_AFTER_MS) return
+      const seconds = this.number(Math.floor(elapsedMs / 1_000))
+      process.stderr.write(`\r\u001b[K${this.say(word)} … ${state}${seconds} s`)
+    }, PROGRESS_EVERY_MS)
+    timer.unref()
+    return {
+      update: (done, total) => {
+        const percent = total > 0 ? Math.floor((100 * done) / total) : 0
+        state = `${this.number(done)}/${this.number(total)} (${this.number(percent)} %) `
+      },
+      end: () => {
+        clearInterval(timer)
+        process.stderr.write("\r\u001b[K")
+      },
+    }
+  }
+
+  /** {@link progress} around one piece of work. */
+  async during<T>(word: Word, work: Promise<T>): Promise<T> {
+    const progress = this.progress(word)
+    try {
+      return await work
+    } finally {
+      progress.end()
+    }
+  }
+
+  /** Reports a failure; the number is what to exit with. */
+  async failure(error: unknown): Promise<number> {
+    const exit = exitCodeOf(error)
+    const isCoded = error instanceof TarbartaError
+    const code = isCoded ? error.code : "UNEXPECTED"
+    const message = error instanceof Error ? error.message : String(error)
+    const hint = isCoded ? error.hint : undefined
+    if (this.isJson) {
+      const failure = { code, message, ...(hint === undefined ? {} : { hint }) }
+      process.stderr.write(`${JSON.stringify({ error: failure, exit })}\n`)
+      return exit
+    }
+    const sentence = await this.#sentence(code)
+    const detail = sentence === undefined ? message : `${sentence} (${code}: ${message})`
+    process.stderr.write(`tarbarta: error: ${visibleLine(detail)}\n`)
+    if (hint !== undefined) process.stderr.write(`tarbarta: hint: ${visibleLine(hint)}\n`)
+    // A bug: who reports it needs the place.
+    if (!isCoded && error instanceof Error) process.stderr.write(`${error.stack ?? ""}\n`)
+    return exit
+  }
+
+  async #sentence(code: string): Promise<string | undefined> {
+    if (this.language === "en") return undefined
+    const { refusalInBengali } = await import("./refusals.ts")
+    return refusalInBengali(code)
+  }
+
+  /** True when somebody sits there who can be asked. */
+  get isAttended(): boolean {
+    return process.stdin.isTTY && process.stderr.isTTY
+  }
+
+  /** Asks a question that is answered with y or something else. */
+  async confirm(question: string): Promise<boolean> {
+    const answer = await readLine(visibleLine(question), true)
+    return /^(y|yes|হ্যাঁ)$/iu.test(answer.trim())
+  }
+
+  /** Asks for a passphrase; nothing of it is shown. */
+  async passphrase(prompt: Word): Promise<string> {
+    return readLine(this.say(prompt), false)
+  }
+}
+
+function columns(): number {
+  return process.stdout.isTTY ? Math.max(40, process.stdout.columns) : COLUMNS
+}
+
+/** Takes from the flexible column first, then from the widest, until the table fits. */
+function shrink(widths: number[], heads: readonly Column[]): void {
+  const room = columns() - GAP.length * (widths.length - 1)
+  const flexible = heads.findIndex((column) => column.isFlexible === true)
+  const excess = (): number => widths.reduce((sum, width) => sum + width, 0) - room
+  if (flexible >= 0) {
+    widths[flexible] = Math.max(12, (widths[flexible] ?? 0) - Math.max(0, excess()))
+  }
+  while (excess() > 0) {
+    const widest = widths.indexOf(Math.max(...widths))
+    widths[widest] = (widths[widest] ?? 0) - 1
+  }
+}
+
+/** One line from the terminal, key by key, so that nothing else sees or shows it. */
+async function readLine(prompt: string, isShown: boolean): Promise<string> {
+  const input: ReadStream = process.stdin
+  process.stderr.write(prompt)
+  input.setRawMode(true)
+  input.setEncoding("utf8")
+  try {
+    let line = ""
+    for await (const keys of input.iterator({ destroyOnReturn: false })) {
+      for (const key of keys as string) {
+        if (key === "\r" || key === "\n") return line
+        if (key === "\u0003" || key === "\u0004") throw new CliError("INTERRUPTED", "interrupted")
+        if (key === "\u007f" || key === "\b") {
+          if (isShown && line !== "") process.stderr.write("\b \b")
+          line = Array.from(line).slice(0, -1).join("")
+        } else if (key >= " " && line.length < PASSPHRASE_BYTES_MAX) {
+          if (isShown) process.stderr.write(key)
+          line += key
+        }
+      }
+    }
+    throw new CliError("INTERRUPTED", "the terminal was closed")
+  } finally {
+    input.setRawMode(false)
+    input.pause()
+    process.stderr.write("\n")
+  }
+}

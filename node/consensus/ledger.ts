@@ -1,0 +1,305 @@
+/**
+ * The ledger as the rest of the node sees it: one object over store, directory, submitter, follower
+ * and, where there is a key for it, the validator (ARCHITECTURE, journey of a cable).
+ *
+ * Entries go in through {@link Ledger.entryOperation} and {@link Ledger.poke}; final blocks come out
+ * through {@link Ledger.onFinal}, once they are on the disk. Nothing else waits for the ledger.
+ */
+
+import { encodeFinalBlock, encodeHeader } from "../../ledger/block.ts"
+import { encodeCertificate } from "../../ledger/certificate.ts"
+import type { ChainHead } from "../../ledger/chain.ts"
+import { encodeProof, type Opening } from "../../ledger/proof.ts"
+import { assert } from "../../protocol/assert.ts"
+import { Directory } from "../../protocol/directory.ts"
+import { encodeEntry, type Entry, type Signer } from "../../protocol/entry.ts"
+import * as limits from "../../protocol/limits.ts"
+import type { Suite } from "../../protocol/suite.ts"
+import { decodeBlob, encodeNumber, PROTOCOLS } from "../../protocol/wire.ts"
+import { bytesToHex } from "@noble/hashes/utils.js"
+import type { Clock } from "../clock.ts"
+import { NodeError } from "../errors.ts"
+import type { PeerKey, Transport } from "../network/transport.ts"
+import { BlockStore, type Place } from "../store/blocks.ts"
+import type { Database, Operation } from "../store/database.ts"
+import { DirectoryRows } from "../store/directory.ts"
+import { Finality, type Final } from "./finality.ts"
+import { Follower } from "./follower.ts"
+import { repairLedger, type Repaired } from "./repair.ts"
+import { Submitter, type LedgerLog } from "./submitter.ts"
+import { Validator, type ValidatorKeys } from "./validator.ts"
+import { verifyStored, type VerifiedLedger, type VerifyOptions } from "./verify.ts"
+
+export interface LedgerParts {
+  readonly suite: Suite
+  readonly database: Database
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly genesisBytes: Uint8Array
+  readonly self: {
+    /** Our transport key; names our mission once the ledger admits it. */
+    readonly peer: PeerKey
+    /** Signs with our submit key. */
+    readonly signBatch: Signer
+  }
+  /** On a validator: its consensus key and its log. */
+  readonly validator?: ValidatorKeys
+  readonly log: LedgerLog
+  /** The ledger cannot go on (disk, consensus log or key): the node must end. */
+  readonly onFatal: (error: unknown) => void
+}
+
+/** What exists between `start` and `stop`. */
+interface Running {
+  readonly store: BlockStore
+  readonly finality: Finality
+  readonly follower: Follower
+  readonly validator: Validator | undefined
+}
+
+export class Ledger {
+  /** Who is who at the newest final block here. */
+  readonly directory: Directory
+  readonly #parts: LedgerParts
+  readonly #submitter: Submitter
+  readonly #listeners = new Set<(final: Final) => void>()
+  #running: Running | undefined
+  #repair: Promise<Repaired> | undefined
+
+  /**
+   * Registers its protocols with the transport, which must not have started.
+   *
+   * @throws ProtocolError for a genesis that does not verify.
+   */
+  constructor(parts: LedgerParts) {
+    this.#parts = parts
+    this.directory = new Directory(parts.suite, parts.genesisBytes)
+    this.#submitter = new Submitter({
+      suite: parts.suite,
+      chainId: this.directory.net,
+      database: parts.database,
+      transport: parts.transport,
+      clock: parts.clock,
+      log: parts.log,
+      sign: parts.self.signBatch,
+      validators: () => this.#validatorPeers(),
+      ...(parts.validator === undefined
+        ? {}
+        : { submitHere: async (batch) => await Promise.resolve(this.#submit(batch)) }),
+    })
+    const { transport } = parts
+    transport.handle(PROTOCOLS.height, async (peer, request) => {
+      return await Promise.resolve(this.#live().follower.receiveHeight(peer, request))
+    })
+    transport.handle(PROTOCOLS.blocks, async (_, request) => {
+      return await this.#live().follower.serveBlocks(request)
+    })
+    transport.handle(PROTOCOLS.submit, async (_, request) => {
+      const batch = decodeBlob(request, "submit request", limits.BATCH_BYTES_MAX)
+      return await Promise.resolve(encodeNumber(this.#submit(batch)))
+    })
+  }
+
+  /**
+   * Opens the stored ledger, rebuilds the directory, and starts to follow, submit and validate.
+   *
+   * @throws NodeError `STORE_DAMAGED` when the newest part of the stored ledger is damaged,
+   * `STORE_FAILED`; LedgerError `CONSENSUS_*`, `RECORD_*` when the validator may not vote.
+   */
+  async start(): Promise<void> {
+    assert(this.#running === undefined, "a ledger starts once")
+    const { suite, database, transport, clock, log, validator: keys, onFatal } = this.#parts
+    const { directory } = this
+    const chainId = directory.net
+    const store = await BlockStore.open(database, suite, chainId)
+    const rows = new DirectoryRows()
+    await rows.load(database, suite, directory)
+    const finality = new Finality({
+      suite,
+      store,
+      directory,
+      rows,
+      ownOperations: (entries) => this.#submitter.finalOperations(this.#ownOf(entries)),
+      onStored: (final) => this.#stored(final),
+    })
+    const validator =
+      keys &&
+      new Validator({ suite, chainId, clock, log, store, finality, keys, onFatal: this.#fail })
+    const follower = new Follower({
+      ...{ suite, transport, clock, log, store, finality },
+      validators: () => this.#validatorPeers(),
+      ...(validator && { onAhead: (peer, certificate) => validator.judge(peer, certificate) }),
+      onDamage: () => void this.repair().catch(ignoreDamage(onFatal)),
+      onFatal: this.#fail,
+    })
+    this.#running = { store, finality, follower, validator }
+    await validator?.start()
+    follower.start()
+    await this.#submitter.start(this.rid === undefined ? 0 : store.lastSeq(this.rid))
+  }
+
+  stop(): void {
+    this.#submitter.stop()
+    this.#running?.follower.stop()
+    this.#running?.validator?.stop()
+  }
+
+  /** Our number on the ledger; undefined until the mission is admitted. */
+  get rid(): number | undefined {
+    return this.directory.missionByPeer(this.#parts.self.peer)?.rid
+  }
+
+  get isValidator(): boolean {
+    return this.#parts.validator !== undefined
+  }
+
+  /** Where the stored chain ends. */
+  head(): ChainHead {
+    return this.#live().store.head
+  }
+
+  /** Highest height that is known or claimed by a connected peer. */
+  heightSeen(): number {
+    return this.#live().follower.heightSeen()
+  }
+
+  /** The row of an entry, for the batch that gives it its serial; `poke` once it is written. */
+  entryOperation(entry: Entry): Operation {
+    return this.#submitter.entryOperation(entry)
+  }
+
+  /** Rows were written: submits what they hold. */
+  async poke(): Promise<void> {
+    await this.#submitter.poke()
+  }
+
+  /** Our entries that are not final, in the order of their serials. */
+  pending(): Entry[] {
+    return this.#submitter.pending()
+  }
+
+  /** Newest final serial of a submitter, 0 for none. */
+  lastSeq(submitter: number): number {
+    return this.#live().store.lastSeq(submitter)
+  }
+
+  /** An entry of a mission with its place; undefined while it is not final here. */
+  async entryOf(
+    submitter: number,
+    seq: number,
+  ): Promise<(Place & { readonly commitment: Uint8Array }) | undefined> {
+    const { store } = this.#live()
+    const place = await store.find(submitter, seq)
+    if (place === undefined) return undefined
+    return { ...place, commitment: (await store.entry(place.index)).commitment }
+  }
+
+  /** Hears of every final block once it is on the disk, in order. Returns unsubscribe. */
+  onFinal(listener: (final: Final) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /**
+   * The self-contained proof of an entry, against the block that made it final; undefined while it
+   * is not. `opening` shows which message a type-1 entry stands for.
+   *
+   * @throws NodeError `STORE_DAMAGED`.
+   */
+  async proof(submitter: number, seq: number, opening?: Opening): Promise<Uint8Array | undefined> {
+    const { store } = this.#live()
+    const place = await store.find(submitter, seq)
+    if (place === undefined) return undefined
+    const { header, certificate } = await store.row(place.height)
+    return encodeProof({
+      net: this.directory.net,
+      header: encodeHeader(header),
+      certificate: encodeCertificate(certificate),
+      leafIndex: place.index,
+      entry: encodeEntry(await store.entry(place.index)),
+      path: await store.tiles.inclusion(place.index, header.treeSize),
+      opening,
+    })
+  }
+
+  /** Encoded final blocks from a height on, up to the head at the time of the call. */
+  async *blocks(fromHeight = 1): AsyncGenerator<Uint8Array, void, void> {
+    const { store } = this.#live()
+    const end = store.head.height
+    for (let height = Math.max(1, fromHeight); height <= end; height++) {
+      yield encodeFinalBlock(await store.block(height))
+    }
+  }
+
+  /**
+   * Verifies the whole stored ledger from the genesis on, and that the store's tree hashes, lookups
+   * and directory are those that its blocks make.
+   *
+   * @throws NodeError `LEDGER_INVALID` or `STORE_DAMAGED`, naming what and where.
+   */
+  async verifyAll(options: VerifyOptions = {}): Promise<VerifiedLedger> {
+    const { suite, genesisBytes } = this.#parts
+    return await verifyStored(suite, genesisBytes, this.#live().store, options)
+  }
+
+  /** Finds stored blocks that cannot be read and heals them from peers; one run at a time. */
+  async repair(): Promise<Repaired> {
+    const { store, finality, follower } = this.#live()
+    const { suite, log, transport } = this.#parts
+    this.#repair ??= repairLedger({
+      suite,
+      chainId: this.directory.net,
+      store,
+      validatorsOf: finality.validatorsOf,
+      log,
+      peers: () => transport.connected(),
+      fetch: async (peer, from, count) => await follower.fetch(peer, from, count),
+    }).finally(() => {
+      this.#repair = undefined
+    })
+    return await this.#repair
+  }
+
+  #submit(batch: Uint8Array): number {
+    const { validator } = this.#live()
+    if (validator === undefined) throw new NodeError("PEER_DENIED", "this node is no validator")
+    return validator.submit(batch)
+  }
+
+  #stored(final: Final): void {
+    this.#submitter.settle(this.#ownOf(final.entries.map(({ entry }) => entry)))
+    for (const listener of this.#listeners) listener(final)
+    if (this.#running?.validator !== undefined) this.#running.follower.announce()
+  }
+
+  #ownOf(entries: readonly Entry[]): Entry[] {
+    const { rid } = this
+    return entries.filter((entry) => entry.submitter === rid)
+  }
+
+  #validatorPeers(): PeerKey[] {
+    const peers = this.directory.genesis.validators.map(({ rid }) => {
+      const mission = this.directory.mission(rid)
+      return mission === undefined ? "" : bytesToHex(mission.facts.transportKey)
+    })
+    return peers.filter((peer) => peer !== "" && peer !== this.#parts.self.peer)
+  }
+
+  #live(): Running {
+    if (this.#running !== undefined) return this.#running
+    throw new NodeError("NODE_BUSY", "the ledger is not open yet")
+  }
+
+  readonly #fail = (error: unknown): void => {
+    this.stop()
+    this.#parts.onFatal(error)
+  }
+}
+
+/** Damage that nobody could heal yet was told to the operator; all else ends the node. */
+function ignoreDamage(onFatal: (error: unknown) => void): (error: unknown) => void {
+  return (error) => {
+    if (error instanceof NodeError && error.code === "STORE_DAMAGED") return
+    onFatal(error)
+  }
+}

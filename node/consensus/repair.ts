@@ -1,0 +1,186 @@
+/**
+ * Healing stored blocks that can no longer be read (LEDGER §5): the disk lost them, peers have them.
+ *
+ * What is damaged is found by reading everything. Refetched blocks are believed because their hashes
+ * are chained to the sound block above them, up to the head, and their certificates verify. Tree
+ * hashes are not fetched but computed again.
+ */
+
+import { setImmediate as nextTurn } from "node:timers/promises"
+import { blockHash, decodeFinalBlock, type FinalBlock } from "../../ledger/block.ts"
+import { verifyCertificate } from "../../ledger/certificate.ts"
+import { LedgerError } from "../../ledger/errors.ts"
+import type { ValidatorsOf } from "../../ledger/validators.ts"
+import { equalBytes } from "../../protocol/bytes.ts"
+import { TarbartaError } from "../../protocol/errors.ts"
+import { SYNC_WINDOW_BLOCKS } from "../../protocol/limits.ts"
+import type { Suite } from "../../protocol/suite.ts"
+import { NodeError } from "../errors.ts"
+import type { PeerKey } from "../network/transport.ts"
+import type { BlockStore } from "../store/blocks.ts"
+import { TILE_WIDTH } from "../store/tiles.ts"
+import type { LedgerLog } from "./submitter.ts"
+
+export interface RepairParts {
+  readonly suite: Suite
+  readonly chainId: Uint8Array
+  readonly store: BlockStore
+  readonly validatorsOf: ValidatorsOf
+  readonly log: LedgerLog
+  /** Peers to ask, the best first. */
+  readonly peers: () => readonly PeerKey[]
+  readonly fetch: (peer: PeerKey, fromHeight: number, count: number) => Promise<Uint8Array[]>
+}
+
+/** Heights from … to, both included. */
+interface Span {
+  readonly from: number
+  readonly to: number
+}
+
+/** What a repair found and put right. */
+export interface Repaired {
+  readonly blocks: number
+  readonly tiles: number
+}
+
+/**
+ * Reads all stored blocks, fetches those that cannot be read, and writes tree hashes anew.
+ *
+ * @throws NodeError `STORE_DAMAGED` when no peer could give a damaged block.
+ */
+export async function repairLedger(parts: RepairParts): Promise<Repaired> {
+  const damaged = await findDamaged(parts.store)
+  let blocks = 0
+  for (const span of await widen(parts.store, damaged)) {
+    const finals = await fetchSpan(parts, span)
+    await parts.store.restore(finals)
+    blocks += finals.length
+    parts.log.warn("LEDGER_HEALED", { from: span.from, to: span.to })
+  }
+  const tiles = await parts.store.restoreTiles()
+  return { blocks, tiles }
+}
+
+/** Runs of heights whose block, or an entry of it, cannot be read. */
+async function findDamaged(store: BlockStore): Promise<Span[]> {
+  const spans: Span[] = []
+  for (let height = 1; height <= store.head.height; height++) {
+    if (await isReadable(async () => await store.block(height))) continue
+    const last = spans.at(-1)
+    if (last?.to === height - 1) spans[spans.length - 1] = { from: last.from, to: height }
+    else spans.push({ from: height, to: height })
+    await nextTurn()
+  }
+  return spans
+}
+
+/** Spans that begin and end where bundles of entries do, so that a bundle is written as a whole. */
+async function widen(store: BlockStore, spans: readonly Span[]): Promise<Span[]> {
+  const wide: Span[] = []
+  for (const span of spans) {
+    const from = await stepDown(store, span.from)
+    const to = await stepUp(store, span.to)
+    const last = wide.at(-1)
+    if (last !== undefined && from <= last.to + 1) wide[wide.length - 1] = { from: last.from, to }
+    else wide.push({ from, to })
+  }
+  return wide
+}
+
+async function stepDown(store: BlockStore, height: number): Promise<number> {
+  let from = height
+  // The tree's size below a block tells where its first entry stands.
+  let size = await sizeAt(store, from - 1)
+  const target = size === undefined ? undefined : size - (size % TILE_WIDTH)
+  while (from > 1 && (size === undefined || target === undefined || size > target)) {
+    from -= 1
+    size = await sizeAt(store, from - 1)
+  }
+  return from
+}
+
+async function stepUp(store: BlockStore, height: number): Promise<number> {
+  let to = height
+  let size = await sizeAt(store, to)
+  const target = size === undefined ? undefined : Math.ceil(size / TILE_WIDTH) * TILE_WIDTH
+  while (to < store.head.height && (size === undefined || target === undefined || size < target)) {
+    to += 1
+    size = await sizeAt(store, to)
+  }
+  return to
+}
+
+/** Tree size after a block, 0 for height 0, undefined when its row is damaged. */
+async function sizeAt(store: BlockStore, height: number): Promise<number | undefined> {
+  if (height === 0) return 0
+  let size: number | undefined
+  await isReadable(async () => {
+    size = (await store.row(height)).header.treeSize
+  })
+  return size
+}
+
+async function isReadable(read: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await read()
+    return true
+  } catch (error) {
+    if (error instanceof NodeError && error.code === "STORE_DAMAGED") return false
+    throw error
+  }
+}
+
+/** Blocks of a span from any peer, chained to what stands around them. */
+async function fetchSpan(parts: RepairParts, span: Span): Promise<FinalBlock[]> {
+  for (const peer of parts.peers()) {
+    try {
+      const finals = await fetchFrom(parts, peer, span)
+      await verifySpan(parts, span, finals)
+      return finals
+    } catch (error) {
+      if (!(error instanceof TarbartaError)) throw error
+      parts.log.warn(error.code, { peer, message: error.message })
+    }
+  }
+  const why = `blocks ${span.from} … ${span.to} are damaged and no peer has them`
+  throw new NodeError("STORE_DAMAGED", `ledger store: ${why}`)
+}
+
+async function fetchFrom(parts: RepairParts, peer: PeerKey, span: Span): Promise<FinalBlock[]> {
+  const finals: FinalBlock[] = []
+  while (finals.length <= span.to - span.from) {
+    const from = span.from + finals.length
+    const count = Math.min(span.to - from + 1, SYNC_WINDOW_BLOCKS)
+    const answer = await parts.fetch(peer, from, count)
+    if (answer.length === 0 || answer.length > count) {
+      throw new LedgerError("SYNC_ANSWER", `answer: expected blocks from height ${from}`)
+    }
+    finals.push(...answer.map((bytes) => decodeFinalBlock(parts.suite, bytes)))
+  }
+  return finals
+}
+
+async function verifySpan(
+  parts: RepairParts,
+  span: Span,
+  finals: readonly FinalBlock[],
+): Promise<void> {
+  const { suite, store, chainId, validatorsOf } = parts
+  const { head } = store
+  let expected =
+    span.to === head.height ? head.hash : (await store.row(span.to + 1)).header.parent
+  for (const { block, certificate } of [...finals].reverse()) {
+    const { header } = block
+    const hash = blockHash(suite, header)
+    if (!equalBytes(hash, expected) || !equalBytes(certificate.blockHash, hash)) {
+      throw new LedgerError("BLOCK_PARENT", `block at height ${header.height}: not the one it was`)
+    }
+    const validators = validatorsOf(header.epoch)
+    if (validators === undefined || certificate.kind !== "finalize") {
+      throw new LedgerError("BLOCK_CERTIFICATE", `block at height ${header.height}: not final`)
+    }
+    verifyCertificate(suite, chainId, certificate, validators)
+    expected = header.parent
+  }
+}

@@ -1,0 +1,322 @@
+/**
+ * The composition of a node: its parts from a clock, a transport, a database and keys; what each
+ * tells the others; and the order in which they start and stop (ARCHITECTURE, "Parts").
+ *
+ * Everything with an effect comes in from outside, so that the simulated world of the tests runs
+ * this same code in virtual time. start.ts makes the real world for it.
+ */
+
+import type { Entry } from "../protocol/entry.ts"
+import type { RandomSource, Suite } from "../protocol/suite.ts"
+import { PROTOCOLS } from "../protocol/wire.ts"
+import { EventLog } from "./api/events.ts"
+import type { Clock } from "./clock.ts"
+import { Ledger } from "./consensus/ledger.ts"
+import type { Final } from "./consensus/finality.ts"
+import type { ValidatorKeys } from "./consensus/validator.ts"
+import { Counters } from "./delivery/counters.ts"
+import { Dispatcher } from "./delivery/dispatcher.ts"
+import { Inbox } from "./delivery/inbox.ts"
+import { memberOfPeer } from "./delivery/lookups.ts"
+import { Outbox, type OutboxEvent, type Self } from "./delivery/outbox.ts"
+import { Receipts } from "./delivery/receipts.ts"
+import { Relay } from "./delivery/relay.ts"
+import { toHex } from "./delivery/rows.ts"
+import { Epochs } from "./epochs.ts"
+import { Line } from "./hotline/line.ts"
+import type { Log } from "./log.ts"
+import type { PeerKey, Transport } from "./network/transport.ts"
+import { Service } from "./service.ts"
+import type { Database } from "./store/database.ts"
+import { Names, signalOf, summaryOfReceived } from "./views.ts"
+import { NodeError } from "./errors.ts"
+
+/** The private side of a mission: signers, and the public halves that go with them. */
+export interface NodeKeys {
+  readonly signing: Self["sign"]
+  readonly signingKey: Uint8Array
+  /** Public transport key: what finds this mission in the directory. */
+  readonly transportKey: Uint8Array
+  /** Officers' keys, in any order; names and roles come from the directory. */
+  readonly officers: readonly { readonly publicKey: Uint8Array; readonly sign: Self["sign"] }[]
+  /** Signs ledger batches with the submit key. */
+  readonly signBatch: (message: Uint8Array) => Uint8Array
+  /** On a validator: its consensus key and its opened log. */
+  readonly validator?: ValidatorKeys
+}
+
+export interface NodeParts {
+  readonly code: string
+  readonly genesis: Uint8Array
+  readonly keys: NodeKeys
+  readonly suite: Suite
+  readonly random: RandomSource
+  readonly clock: Clock
+  /** Sealed: everything a node stores goes through it. */
+  readonly database: Database
+  readonly transport: Transport
+  readonly addresses: () => readonly string[]
+  /** Keep copies for members that are away. */
+  readonly relays: boolean
+  readonly log: Log
+  readonly warnings: readonly string[]
+  readonly pid: number
+  readonly onFatal: (error: unknown) => void
+  /** Somebody asked the node to stop. */
+  readonly onStop: () => void
+}
+
+export class TarbartaNode {
+  readonly #parts: NodeParts
+  readonly #ledger: Ledger
+  readonly #counters: Counters
+  readonly #events: EventLog
+  readonly #outbox: Outbox
+  readonly #inbox: Inbox
+  readonly #dispatcher: Dispatcher
+  readonly #receipts: Receipts
+  readonly #relay: Relay
+  readonly #line: Line
+  readonly #epochs: Epochs
+  readonly #names: Names
+  readonly service: Service
+  #self: Self | undefined
+  #leave: (() => void)[] = []
+
+  private constructor(parts: NodeParts, ledger: Ledger) {
+    this.#parts = parts
+    this.#ledger = ledger
+    const { database, suite, random, clock, transport, onFatal } = parts
+    const { directory } = ledger
+    this.#events = new EventLog(clock)
+    this.#names = new Names(directory)
+    this.#counters = new Counters(database)
+    const shared = {
+      database, suite, random, clock, transport, directory, onFatal,
+      counters: this.#counters,
+      self: (): Self | undefined => this.#self,
+      rid: (): number | undefined => this.#self?.rid,
+      height: (): number => ledger.head().height,
+      peerOf: (rid: number): PeerKey | undefined => this.#peerOf(rid),
+      entryOperation: (entry: Entry) => ledger.entryOperation(entry),
+      onEntry: (): void => this.#poke(),
+      epochSeedOf: (epoch: number, ekHash: Uint8Array): Uint8Array | undefined =>
+        this.#epochs.seedOf(epoch, ekHash),
+      issue: (...args: Parameters<Receipts["issue"]>) => this.#receipts.issue(...args),
+      issued: (...args: Parameters<Receipts["issued"]>) => this.#receipts.issued(...args),
+    }
+    this.#epochs = new Epochs({ ...shared, signingKey: parts.keys.signingKey })
+    this.#outbox = new Outbox({ ...shared, emit: (event) => this.#onOutbox(event) })
+    this.#receipts = new Receipts({
+      ...shared,
+      onReceipts: async (receipts, proofs) => {
+        await this.#outbox.receive(receipts, proofs)
+        await this.#line.receipts(receipts)
+      },
+    })
+    this.#inbox = new Inbox({
+      ...shared,
+      anchorOf: async (rid, seq) => ledger.entryOf(rid, seq),
+      onReceived: (row) => {
+        const cable = summaryOfReceived(row, this.#names, "")
+        this.#events.publish({ type: "cable-received", cable })
+      },
+    })
+    this.#dispatcher = new Dispatcher({ ...shared, outbox: this.#outbox })
+    this.#relay = new Relay(shared)
+    this.#line = new Line({
+      ...shared,
+      onReceived: (row) => {
+        const signal = signalOf(row, this.#names, this.#self?.rid ?? 0)
+        const isNew = row.displayedMs === undefined
+        this.#events.publish({ type: isNew ? "signal-received" : "signal-progress", signal })
+      },
+      onProgress: (row) => {
+        const signal = signalOf(row, this.#names, this.#self?.rid ?? 0)
+        this.#events.publish({ type: "signal-progress", signal })
+      },
+    })
+    this.service = new Service({
+      ...shared,
+      ledger,
+      outbox: this.#outbox,
+      inbox: this.#inbox,
+      relay: this.#relay,
+      line: this.#line,
+      events: this.#events,
+      code: parts.code,
+      addresses: parts.addresses,
+      pid: parts.pid,
+      startedMs: clock.now(),
+      warnings: () => parts.warnings,
+      stop: parts.onStop,
+    })
+    this.#handle()
+  }
+
+  /** Opens the ledger and what is stored; nothing is sent or answered before {@link start}. */
+  static async open(parts: NodeParts): Promise<TarbartaNode> {
+    const { database, suite, transport, clock, keys, log, onFatal } = parts
+    const ledger = new Ledger({
+      ...{ database, suite, transport, clock, log, onFatal },
+      genesisBytes: parts.genesis,
+      self: { peer: toHex(keys.transportKey), signBatch: keys.signBatch },
+      ...(keys.validator === undefined ? {} : { validator: keys.validator }),
+    })
+    const node = new TarbartaNode(parts, ledger)
+    await node.#counters.load()
+    await node.#epochs.load()
+    await node.#outbox.load()
+    return node
+  }
+
+  /** Joins the network. Resolves when the parts run; contact with peers comes by itself. */
+  async start(): Promise<void> {
+    const { transport } = this.#parts
+    // The directory is needed before the first peer is let in.
+    await this.#ledger.start()
+    this.#meet()
+    this.#leave.push(
+      transport.onContact((peer, state) => this.#onContact(peer, state === "up")),
+      this.#ledger.onFinal((final) => this.#onFinal(final)),
+    )
+    await transport.start()
+    await this.#relay.start()
+    await this.#line.start()
+    await this.#receipts.start()
+    await this.#dispatcher.start()
+    this.#epochs.start()
+  }
+
+  async stop(): Promise<void> {
+    for (const leave of this.#leave) leave()
+    this.#epochs.stop()
+    this.#dispatcher.stop()
+    this.#line.stop()
+    this.#receipts.stop()
+    this.#relay.stop()
+    this.#ledger.stop()
+    await this.#parts.transport.stop()
+  }
+
+  #handle(): void {
+    const { transport } = this.#parts
+    transport.handle(PROTOCOLS.deliver, async (from, request) => {
+      this.#demandMember(from)
+      return this.#inbox.receive(request)
+    })
+    transport.handle(PROTOCOLS.hotline, async (from, request) => {
+      this.#demandMember(from)
+      return this.#line.receive(request)
+    })
+    transport.handle(PROTOCOLS.receipt, async (from, request) => {
+      this.#demandMember(from)
+      return this.#receipts.receive(request)
+    })
+    if (!this.#parts.relays) return
+    transport.handle(PROTOCOLS.relay, async (from, request) => {
+      this.#demandMember(from)
+      return this.#relay.receive(request)
+    })
+  }
+
+  #demandMember(peer: PeerKey): void {
+    const height = this.#ledger.head().height
+    if (memberOfPeer(this.#ledger.directory, peer, height) !== undefined) return
+    throw new NodeError("PEER_DENIED", `peer ${peer.slice(0, 8)} is no member`)
+  }
+
+  /** Tells transport and parts who belongs now. */
+  #meet(): void {
+    const { keys, transport } = this.#parts
+    const { directory } = this.#ledger
+    const height = this.#ledger.head().height
+    const own = toHex(keys.transportKey)
+    const mission = directory.missionByPeer(own)
+    if (mission !== undefined && this.#self === undefined) {
+      const officers = mission.facts.officers.flatMap((officer) => {
+        const key = keys.officers.find(
+          (one) => toHex(one.publicKey) === toHex(officer.publicKey),
+        )
+        if (key === undefined) return []
+        const kid = directory.officerKid(officer)
+        return [{ name: officer.name, roles: officer.roles, kid, sign: key.sign }]
+      })
+      const { rid, signingKid } = mission
+      this.#self = { rid, sign: keys.signing, signingKid, officers }
+    }
+    const validators = new Set(directory.genesis.validators.map(({ rid }) => rid))
+    const desks = new Set(directory.genesis.policy.desks)
+    transport.setMembers(
+      directory
+        .missions()
+        .filter((one) => !directory.isRevoked(one, height))
+        .map((one) => ({ rid: one.rid, facts: one.facts, peer: toHex(one.facts.transportKey) }))
+        .filter(({ peer }) => peer !== own)
+        .map(({ rid, facts, peer }) => ({
+          peer,
+          addresses: facts.addresses,
+          keep: validators.has(rid) || desks.has(rid),
+        })),
+    )
+  }
+
+  #onFinal(final: Final): void {
+    this.#events.publish({ type: "block", height: final.height, entries: final.entries.length })
+    const changed = final.outcomes.some(({ type }) => type === "admitted" || type === "revoked")
+    if (changed) {
+      this.#meet()
+      this.#epochs.start()
+    }
+    const rid = this.#self?.rid
+    for (const { index, entry } of final.entries) {
+      if (entry.submitter !== rid || entry.type !== "message") continue
+      this.#registered(entry.submitterSeq, index).catch(this.#parts.onFatal)
+    }
+  }
+
+  async #registered(seq: number, index: number): Promise<void> {
+    const id = await this.#outbox.idOfSeq(seq)
+    if (id !== undefined) this.#events.publish({ type: "cable-registered", id, index })
+  }
+
+  #onContact(peer: PeerKey, isUp: boolean): void {
+    const mission = this.#ledger.directory.missionByPeer(peer)
+    if (mission === undefined) return
+    this.#events.publish({ type: "contact", mission: mission.facts.code, up: isUp })
+    if (!isUp) return
+    this.#line.contact(mission.rid)
+    this.#receipts.contact(mission.rid)
+    this.#dispatcher.contact(mission.rid)
+    this.#relay.contact(mission.rid)
+  }
+
+  #onOutbox(event: OutboxEvent): void {
+    const { id } = event
+    switch (event.type) {
+      case "queued": {
+        this.#events.publish({ type: "cable-queued", id })
+        this.#poke()
+        for (const rid of event.recipients) this.#dispatcher.wake(rid)
+        return
+      }
+      case "progress": {
+        const { rid, state } = event
+        if (state !== "stored" && state !== "relayed") this.#dispatcher.settled(rid, id)
+        this.#events.publish({ type: "cable-progress", id, mission: this.#names.code(rid), state })
+        return
+      }
+      case "delivered":
+        this.#events.publish({ type: "cable-delivered", id })
+    }
+  }
+
+  #poke(): void {
+    this.#ledger.poke().catch(this.#parts.onFatal)
+  }
+
+  #peerOf(rid: number): PeerKey | undefined {
+    const mission = this.#ledger.directory.mission(rid)
+    return mission === undefined ? undefined : toHex(mission.facts.transportKey)
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * From a home directory to a running node: opens what is on the disk in order, makes the real world
+ * for node.ts, and closes it again however the node ends.
+ */
+
+import { randomFillSync } from "node:crypto"
+import { join } from "node:path"
+import type { NodeService } from "./api/routes.ts"
+import { startServer, type ApiServer } from "./api/server.ts"
+import { recordBoot } from "./boot.ts"
+import { systemClock } from "./clock.ts"
+import { readConfig, type Config } from "./config.ts"
+import type { ValidatorKeys } from "./consensus/validator.ts"
+import { NodeError } from "./errors.ts"
+import { lockHome, openHome, type Home } from "./home.ts"
+import { readKdfProfile } from "./kdf.ts"
+import { openKeystore, type Keystore } from "./keystore.ts"
+import { createLog, type Log } from "./log.ts"
+import { createHost } from "./network/host.ts"
+import { TarbartaNode, type NodeKeys } from "./node.ts"
+import { KEY_NAMES, readGenesis } from "./setup.ts"
+import type { Database } from "./store/database.ts"
+import { openDatabase } from "./store/level.ts"
+import { sealDatabase } from "./store/sealed.ts"
+import { openWal, type Wal } from "./store/wal.ts"
+import { nativeSuite } from "./suite.ts"
+
+export interface StartOptions {
+  readonly home: string
+  readonly passphrase: string
+  /** Takes one line of the structured log. */
+  readonly writeLog: (line: string) => void
+}
+
+export interface RunningNode {
+  readonly service: NodeService
+  /** Settles when the node is gone; rejects when it ended by itself, with the reason. */
+  readonly stopped: Promise<void>
+  stop(): void
+}
+
+const random = (length: number): Uint8Array => randomFillSync(new Uint8Array(length))
+
+/**
+ * Starts the node of a home. Resolves when the local API answers.
+ *
+ * @throws NodeError `HOME_*`, `STORE_*`, `KEYSTORE_*`, `CONFIG_INVALID`, `PORT_IN_USE`,
+ * `NODE_RUNNING`, `WAL_DAMAGED`, `VALIDATOR_KEY_DEAD`.
+ */
+export async function startNode(options: StartOptions): Promise<RunningNode> {
+  const home = await openHome(options.home)
+  const config = await readConfig(home.config)
+  const log = createLog(config.logLevel, systemClock, options.writeLog)
+  const { profile, warning } = readKdfProfile(process.env)
+  const closers: (() => Promise<void>)[] = []
+  try {
+    const lock = await lockHome(home)
+    closers.push(async () => lock.release())
+    const access = { path: home.keystore, passphrase: options.passphrase, profile }
+    const keystore = await openKeystore({ ...access, suite: nativeSuite, random })
+    closers.push(async () => keystore.close())
+    const { bytes: genesis, genesis: founding } = await readGenesis(home.root)
+    const database = await openSealed(home, config, keystore)
+    closers.push(async () => database.close())
+    const validator = await openValidator(home, keystore, log)
+    if (validator !== undefined) closers.push(async () => validator.wal.close())
+    const ending = Promise.withResolvers<void>()
+    const host = createHost({
+      transportSeed: keystore.secret(KEY_NAMES.transport),
+      listen: config.listen,
+      encryption: founding.policy.transportEncryption,
+      clock: systemClock,
+      log,
+    })
+    const node = await TarbartaNode.open({
+      code: config.mission,
+      genesis,
+      keys: keysOf(keystore, validator?.keys),
+      suite: nativeSuite,
+      random,
+      clock: systemClock,
+      database,
+      transport: host,
+      addresses: () => host.addresses(),
+      relays: config.relay,
+      log,
+      warnings: warning === undefined ? [] : [warning],
+      pid: process.pid,
+      onFatal: (error) => ending.reject(error),
+      onStop: () => ending.resolve(),
+    })
+    closers.push(async () => node.stop())
+    await node.start()
+    const server = await serve(home, node, (error) => ending.reject(error))
+    closers.push(async () => server.stop())
+    log.info("node started", { mission: config.mission })
+    const stopped = ending.promise.finally(async () => closeAll(closers, log))
+    return { service: node.service, stopped, stop: () => ending.resolve() }
+  } catch (error) {
+    await closeAll(closers, log)
+    throw error
+  }
+}
+
+async function serve(
+  home: Home,
+  node: TarbartaNode,
+  onBug: (error: unknown) => void,
+): Promise<ApiServer> {
+  return startServer({ socketPath: home.socket, service: node.service, clock: systemClock, onBug })
+}
+
+async function openSealed(home: Home, config: Config, keystore: Keystore): Promise<Database> {
+  const { bulkPercent, percent } = config.freeSpace
+  const reserve = { bulkFreePercent: bulkPercent, freePercent: percent }
+  const plain = await openDatabase({ path: join(home.store, "main"), reserve })
+  return sealDatabase(plain, { suite: nativeSuite, key: keystore.secret(KEY_NAMES.store), random })
+}
+
+/** On a validator: its key with the log that belongs to it, or a refusal to sign. */
+async function openValidator(
+  home: Home,
+  keystore: Keystore,
+  log: Log,
+): Promise<{ keys: ValidatorKeys; wal: Wal } | undefined> {
+  if (!keystore.has(KEY_NAMES.consensus)) return undefined
+  const { wal, records, tornBytes } = await openWal(join(home.wal, "0"), random)
+  const secret = keystore.secret(KEY_NAMES.store)
+  const verdict = await recordBoot(home.boot, wal.identity, nativeSuite, secret)
+  if (verdict !== "first" && verdict !== "continued") {
+    await wal.close()
+    const message = `the consensus log is not the one that this key wrote last: ${verdict}`
+    throw new NodeError("VALIDATOR_KEY_DEAD", message, {
+      hint: "do not vote with this key again: see OPERATIONS, lost or restored validator",
+    })
+  }
+  if (tornBytes > 0) log.warn("torn end of consensus log dropped", { bytes: tornBytes })
+  const keys = {
+    consensusKey: keystore.publicKey(KEY_NAMES.consensus),
+    sign: keystore.ed25519Signer(KEY_NAMES.consensus),
+    wal,
+    records,
+  }
+  return { keys, wal }
+}
+
+function keysOf(keystore: Keystore, validator: ValidatorKeys | undefined): NodeKeys {
+  const officers = keystore.names().filter((name) => name.startsWith("officer/"))
+  return {
+    signing: keystore.signer(KEY_NAMES.signing),
+    signingKey: keystore.publicKey(KEY_NAMES.signing),
+    transportKey: nativeSuite.ed25519PublicKey(keystore.secret(KEY_NAMES.transport)),
+    officers: officers.map((name) => ({
+      publicKey: keystore.publicKey(name),
+      sign: keystore.signer(name),
+    })),
+    signBatch: keystore.ed25519Signer(KEY_NAMES.submit),
+    ...(validator === undefined ? {} : { validator }),
+  }
+}
+
+/** Closes in the opposite order of opening; one that fails does not keep the others open. */
+async function closeAll(closers: (() => Promise<void>)[], log: Log): Promise<void> {
+  for (const close of closers.toReversed()) {
+    try {
+      await close()
+    } catch (error) {
+      log.error("closing failed", { reason: error instanceof Error ? error.message : "unknown" })
+    }
+  }
+  closers.length = 0
+}

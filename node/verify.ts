@@ -1,0 +1,187 @@
+/**
+ * The auditor's check of a file, offline: a proof, a copy of the ledger, or a received envelope.
+ *
+ * Nothing is asked of any node, and nothing secret is needed: the genesis of the network is the one
+ * thing that the auditor must have from a source of trust.
+ */
+
+import { open } from "node:fs/promises"
+import { basename } from "node:path"
+import { frontierRoot } from "../ledger/merkle.ts"
+import { decodeProof, verifyProof } from "../ledger/proof.ts"
+import { createValidatorSet } from "../ledger/validators.ts"
+import { decodeCopy, verifyCopy, verifyHeader } from "../protocol/copy.ts"
+import { Directory } from "../protocol/directory.ts"
+import { ProtocolError, TarbartaError } from "../protocol/errors.ts"
+import { decodeHeader } from "../protocol/header.ts"
+import { fingerprint } from "../protocol/keys.ts"
+import { LABELS, labelBytes } from "../protocol/labels.ts"
+import * as limits from "../protocol/limits.ts"
+import { verifyLedgerCopy, type VerifiedLedger } from "./consensus/verify.ts"
+import { NodeError } from "./errors.ts"
+import { keyLookups } from "./delivery/lookups.ts"
+import { toHex } from "./delivery/rows.ts"
+import { readLedgerCopy } from "./store/copy.ts"
+import { readFileUpTo } from "./store/file.ts"
+import { nativeSuite } from "./suite.ts"
+
+export interface VerifyFileOptions {
+  /** All three are paths. */
+  readonly file: string
+  readonly genesis: string
+  /** A copy of the ledger, for what only it knows: missions that were admitted later. */
+  readonly ledger?: string
+  onProgress(done: number, total: number): void
+}
+
+export interface VerifiedFile {
+  readonly kind: "proof" | "ledger" | "envelope"
+  readonly ok: boolean
+  readonly network: string
+  /** What the file shows, in the order in which it is told. */
+  readonly facts: Readonly<Record<string, string | number | boolean>>
+  /** What is wrong and where. */
+  readonly error?: { readonly code: string; readonly message: string }
+}
+
+type Facts = Record<string, string | number | boolean>
+
+const suite = nativeSuite
+
+/**
+ * Verifies a file against a network.
+ *
+ * @throws NodeError `FILE_UNREADABLE` when a file cannot be read; ProtocolError `GENESIS_INVALID`
+ * or `CODEC_*` when the genesis is none. Whatever is wrong inside the file itself is in the report.
+ */
+export async function verifyFile(options: VerifyFileOptions): Promise<VerifiedFile> {
+  const genesis = await readFileUpTo(options.genesis, limits.GENESIS_BYTES_MAX)
+  const founding = new Directory(suite, genesis)
+  const kind = await kindOf(options.file)
+  const report = { kind, network: toHex(founding.net) }
+  const facts: Facts = { file: basename(options.file), fingerprint: fingerprint(founding.net) }
+  try {
+    if (kind === "ledger") await checkLedger(options, options.file, genesis, facts)
+    else if (kind === "proof") await checkProof(options, genesis, founding, facts)
+    else await checkEnvelope(options, genesis, founding, facts)
+    return { ...report, ok: true, facts }
+  } catch (error) {
+    if (!(error instanceof TarbartaError) || error.code === "FILE_UNREADABLE") throw error
+    return { ...report, ok: false, facts, error: { code: error.code, message: reasonOf(error) } }
+  }
+}
+
+async function kindOf(path: string): Promise<VerifiedFile["kind"]> {
+  const opening = new TextDecoder("latin1").decode(await readHead(path))
+  if (opening.startsWith(new TextDecoder("latin1").decode(labelBytes(LABELS.ledgerCopy)))) {
+    return "ledger"
+  }
+  // A proof is an array that opens with its label; every other file is taken for an envelope.
+  return opening.slice(2).startsWith(LABELS.proof) ? "proof" : "envelope"
+}
+
+/** The first bytes of a file; a file that is not there is a coded error as everywhere. */
+async function readHead(path: string): Promise<Uint8Array> {
+  try {
+    const file = await open(path, "r")
+    try {
+      const { buffer, bytesRead } = await file.read(new Uint8Array(64), 0, 64, 0)
+      return buffer.subarray(0, bytesRead)
+    } finally {
+      await file.close()
+    }
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : "unknown"
+    throw new NodeError("FILE_UNREADABLE", `cannot read ${path}: ${why}`, { cause })
+  }
+}
+
+async function checkLedger(
+  options: VerifyFileOptions,
+  path: string,
+  genesis: Uint8Array,
+  facts: Facts,
+): Promise<VerifiedLedger> {
+  const verified = await verifyLedgerCopy(suite, genesis, readLedgerCopy(path), {
+    onProgress: (blocks) => options.onProgress(blocks, 0),
+  })
+  facts["blocks"] = verified.head.height
+  facts["entries"] = verified.entries
+  facts["rootHash"] = toHex(frontierRoot(verified.head.frontier))
+  facts["missions"] = verified.directory.missions().length
+  return verified
+}
+
+async function checkProof(
+  options: VerifyFileOptions,
+  genesis: Uint8Array,
+  founding: Directory,
+  facts: Facts,
+): Promise<void> {
+  const proof = decodeProof(await readFileUpTo(options.file, limits.PROOF_BYTES_MAX))
+  const validators = createValidatorSet(suite, 0, founding.genesis.validators)
+  const proven = verifyProof(suite, founding.net, proof, (epoch) =>
+    epoch === validators.epoch ? validators : undefined,
+  )
+  const directory = await directoryOf(options, genesis, founding)
+  const { entry, header } = proven
+  facts["submitter"] = directory.mission(entry.submitter)?.facts.code ?? entry.submitter
+  facts["serial"] = entry.submitterSeq
+  facts["entryIndex"] = proven.leafIndex
+  facts["height"] = header.height
+  facts["treeSize"] = header.treeSize
+  facts["finalBy"] = new Date(header.timeMs).toISOString()
+  if (proven.cableId === undefined || proof.opening === undefined) return
+  facts["cable"] = toHex(proven.cableId)
+  const opened = decodeHeader(suite, proof.opening.header)
+  if (directory.missionBySigner(opened.core.signerKid) === undefined) {
+    // The entry stands; who signed the cable is told by a copy of the ledger.
+    facts["signature"] = false
+    return
+  }
+  verifyHeader(suite, proof.opening.header, proof.opening.signature, keyLookups(directory))
+  if (opened.core.seq !== entry.submitterSeq || opened.core.sender !== entry.submitter) {
+    const why = `signed as serial ${opened.core.seq}, entered as ${entry.submitterSeq}`
+    throw new ProtocolError("ENVELOPE_HEADER", `proof opening: ${why}`)
+  }
+  facts["signature"] = true
+}
+
+async function directoryOf(
+  options: VerifyFileOptions,
+  genesis: Uint8Array,
+  founding: Directory,
+): Promise<Directory> {
+  if (options.ledger === undefined) return founding
+  return (await checkLedger(options, options.ledger, genesis, {})).directory
+}
+
+async function checkEnvelope(
+  options: VerifyFileOptions,
+  genesis: Uint8Array,
+  founding: Directory,
+  facts: Facts,
+): Promise<void> {
+  const copy = decodeCopy(await readFileUpTo(options.file, limits.ENVELOPE_BYTES_MAX))
+  const directory = await directoryOf(options, genesis, founding)
+  const { header, cableId } = verifyCopy(suite, copy, keyLookups(directory))
+  const { core } = header
+  facts["cable"] = toHex(cableId)
+  facts["sender"] = directory.mission(core.sender)?.facts.code ?? core.sender
+  facts["addressee"] = directory.mission(copy.rid)?.facts.code ?? copy.rid
+  facts["serial"] = core.seq
+  facts["kind"] = core.kind
+  facts["created"] = new Date(core.createdMs).toISOString()
+  facts["bytes"] = copy.body.length
+}
+
+/** The whole chain of reasons: the last one says what, the first says where. */
+function reasonOf(error: TarbartaError): string {
+  const reasons = [error.message]
+  let cause: unknown = error.cause
+  while (cause instanceof Error) {
+    reasons.push(cause.message)
+    cause = cause.cause
+  }
+  return reasons.join(": ")
+}

@@ -1,0 +1,235 @@
+import { describe, expect, it } from "vitest"
+import { decodeProof, verifyProof } from "../../../ledger/proof.ts"
+import { createValidatorSet } from "../../../ledger/validators.ts"
+import { epochAt, signEpochKeys } from "../../../protocol/epoch.ts"
+import { payloadEntry } from "../../../protocol/entry.ts"
+import { TarbartaError } from "../../../protocol/errors.ts"
+import { LedgerWorld, type LedgerNode } from "../../support/ledgers.ts"
+
+/** Serials of one post in the order in which the ledger at `node` made them final. */
+function finalSerials(node: LedgerNode, rid: number): number[] {
+  return node.finals
+    .flatMap((final) => final.entries)
+    .filter(({ entry }) => entry.submitter === rid)
+    .map(({ entry }) => entry.submitterSeq)
+}
+
+function upTo(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => index + 1)
+}
+
+/** Each post submits `count` entries, all at once. */
+async function burst(world: LedgerWorld, count: number): Promise<void> {
+  const submissions = world.nodes.flatMap((node) => upTo(count).map(async () => node.submit()))
+  await world.during(Promise.all(submissions))
+}
+
+describe("a ledger of one validator and four followers", () => {
+  it("makes entries of all final everywhere, in order and with equal heads", async () => {
+    const world = new LedgerWorld(5, "all final")
+    await world.start()
+    for (const node of world.nodes) await world.during(node.submit())
+    await burst(world, 20)
+    await world.untilQuiet()
+    for (const node of world.nodes) {
+      expect(node.ledger.head().frontier.size).toBe(105)
+      expect(node.failures).toEqual([])
+      for (const { post } of world.nodes) expect(finalSerials(node, post.rid)).toEqual(upTo(21))
+    }
+  })
+
+  it("puts a burst into few blocks, and a lone entry into one at once", async () => {
+    const world = new LedgerWorld(5, "burst")
+    await world.start()
+    await burst(world, 100)
+    await world.untilQuiet()
+    expect(world.headquarters.height).toBeLessThanOrEqual(12)
+    await world.clock.runFor(60_000)
+    const { height } = world.headquarters
+    const startMs = world.clock.monotonicMs()
+    await world.during(world.node(1).submit())
+    const endMs = await world.clock.runUntil(() => world.node(1).height > height, 1_000)
+    // Row, way, two log syncs and block on 1 ms disks and links, and the way back.
+    expect(endMs - startMs).toBeLessThanOrEqual(20)
+  })
+
+  it("is silent while nothing is submitted: no blocks, no messages, no writes", async () => {
+    const world = new LedgerWorld(5, "idle")
+    await world.start()
+    await burst(world, 3)
+    await world.untilQuiet()
+    await world.clock.runFor(60_000)
+    const before = { ...world.network.counts }
+    const syncs = world.nodes.map((node) => node.disk.syncs)
+    const { height } = world.headquarters
+    await world.clock.runFor(24 * 3_600_000)
+    expect(world.network.counts).toEqual(before)
+    expect(world.nodes.map((node) => node.disk.syncs)).toEqual(syncs)
+    expect(world.headquarters.height).toBe(height)
+  })
+
+  it.each([1, 2, 3])("loses nothing on links that lose a third of all messages, seed %i", async (seed) => {
+    const link = { delayMs: 80, jitterMs: 120, requestLoss: 0.3, answerLoss: 0.3 }
+    const world = new LedgerWorld(5, `lossy ${seed}`, { link })
+    await world.start()
+    for (let round = 0; round < 5; round++) {
+      await burst(world, 4)
+      await world.clock.runFor(1_000)
+    }
+    await world.untilQuiet(6 * 3_600_000)
+    for (const node of world.nodes) {
+      expect(node.failures).toEqual([])
+      for (const { post } of world.nodes) expect(finalSerials(node, post.rid)).toEqual(upTo(20))
+    }
+  })
+
+  it("lets a follower that was away for long catch up from another follower", async () => {
+    const world = new LedgerWorld(5, "away")
+    await world.start()
+    world.node(4).crash()
+    for (let round = 0; round < 150; round++) {
+      await world.during(world.node(1 + (round % 3)).submit())
+      await world.clock.runFor(40)
+    }
+    await world.untilQuiet()
+    expect(world.headquarters.height).toBe(150)
+    await world.during(world.headquarters.stop())
+    await world.during(world.node(4).start())
+    await world.untilQuiet()
+    expect(world.node(4).height).toBe(150)
+    expect(world.node(4).ledger.heightSeen()).toBe(150)
+  })
+})
+
+describe("governance on the ledger", () => {
+  it("admits posts, which follow and submit from the next block on", async () => {
+    const world = new LedgerWorld(4, "admission", { founding: 1 })
+    const { headquarters, ministry } = world
+    await world.during(headquarters.start())
+    for (const post of ministry.posts.slice(1)) {
+      const { stateHash } = headquarters.ledger.directory
+      for (const payload of ministry.admission(post, stateHash)) {
+        await world.during(headquarters.submit(headquarters.governance(payload)))
+      }
+      await world.untilQuiet()
+      expect(headquarters.ledger.directory.mission(post.rid)?.facts.code).toBe(post.code)
+      headquarters.meet()
+    }
+    await world.start()
+    await world.untilQuiet()
+    for (const node of world.nodes) node.meet()
+    for (const node of world.nodes) expect(node.ledger.rid).toBe(node.post.rid)
+    await burst(world, 2)
+    await world.untilQuiet()
+    expect(finalSerials(headquarters, 4)).toEqual([1, 2])
+  })
+
+  it("takes nothing of a post that is revoked, and says so", async () => {
+    const world = new LedgerWorld(3, "revocation")
+    await world.start()
+    const { headquarters, ministry } = world
+    await world.during(world.node(2).submit())
+    await world.untilQuiet()
+    const { stateHash } = headquarters.ledger.directory
+    for (const payload of ministry.revocation(3, stateHash)) {
+      await world.during(headquarters.submit(headquarters.governance(payload)))
+    }
+    await world.untilQuiet()
+    const outcomes = headquarters.finals.flatMap((final) => final.outcomes)
+    expect(outcomes.at(-1)).toMatchObject({ type: "revoked", mission: { rid: 3 } })
+    await world.during(world.node(2).submit())
+    await world.clock.runFor(60_000)
+    expect(world.node(2).ledger.pending()).toHaveLength(1)
+    expect(world.node(2).warnings).toContain("REQUEST_REFUSED")
+    expect(headquarters.ledger.lastSeq(3)).toBe(1)
+  })
+
+  it("rebuilds the same directory after a restart, without reading blocks", async () => {
+    const world = new LedgerWorld(3, "rebuild", { founding: 2 })
+    const { headquarters, ministry } = world
+    await world.during(headquarters.start())
+    await world.during(world.node(1).start())
+    const [proposal, ballot] = ministry.admission(
+      world.node(2).post,
+      headquarters.ledger.directory.stateHash,
+    )
+    // Once too often: the second ballot finds no open proposal and is refused.
+    for (const payload of [proposal, ballot, ballot]) {
+      await world.during(headquarters.submit(headquarters.governance(payload)))
+    }
+    const { post } = headquarters
+    const nowMs = world.clock.now()
+    for (let day = 0; day < 65; day += 5) {
+      const key = { epoch: epochAt(nowMs) + day, publicKey: world.random(1_216) }
+      const createdMs = nowMs + day * 86_400_000
+      const keys = { net: ministry.net, rid: 1, keys: [key], createdMs }
+      const signed = signEpochKeys(
+        ministry.suite,
+        keys,
+        post.signing.publicKey,
+        post.signing.sign,
+      )
+      await world.during(
+        headquarters.submit((seq) =>
+          payloadEntry(ministry.suite, "epochKeys", 1, seq, nowMs, signed),
+        ),
+      )
+    }
+    await world.untilQuiet()
+    const node = world.node(1)
+    const before = node.ledger.directory
+    // Blocks and entries may rot: the directory has rows of its own. The newest block is the head.
+    for (const key of node.disk.snapshot().keys()) {
+      if (/^ledger\/[et]\//.test(key)) node.rotten.add(key)
+    }
+    await world.during(node.stop())
+    await world.during(node.start())
+    const after = node.ledger.directory
+    expect(after.stateHash).toEqual(before.stateHash)
+    expect(after.missions()).toEqual(before.missions())
+    expect(after.missions()).toHaveLength(3)
+    expect(after.newestEpoch(1)).toBe(epochAt(nowMs) + 60)
+    expect(after.epochKeyFor(1, nowMs)).toEqual(before.epochKeyFor(1, nowMs))
+  })
+})
+
+describe("proofs", () => {
+  it("verify offline, and with any byte flipped they do not", async () => {
+    const world = new LedgerWorld(2, "proofs")
+    await world.start()
+    await burst(world, 20)
+    await world.untilQuiet()
+    const { ministry } = world
+    const { directory } = world.node(1).ledger
+    const validators = createValidatorSet(ministry.suite, 0, directory.genesis.validators)
+    const verify = (bytes: Uint8Array) =>
+      verifyProof(ministry.suite, ministry.net, decodeProof(bytes), (epoch) =>
+        epoch === 0 ? validators : undefined,
+      )
+    for (const node of world.nodes) {
+      for (const seq of upTo(20)) {
+        const proof = await world.during(node.ledger.proof(2, seq))
+        expect(proof && verify(proof).entry).toMatchObject({ submitter: 2, submitterSeq: seq })
+      }
+    }
+    const proof = await world.during(world.node(1).ledger.proof(2, 20))
+    if (proof === undefined) throw new Error("no proof")
+    for (let at = 0; at < proof.length; at++) {
+      const flipped = proof.slice()
+      flipped[at] = (flipped[at] ?? 0) ^ (1 << (at % 8))
+      expect(() => verify(flipped), `byte ${at}`).toThrow(TarbartaError)
+    }
+  })
+
+  it("are not there while an entry is not final", async () => {
+    const world = new LedgerWorld(2, "pending")
+    await world.during(world.node(1).start())
+    await world.during(world.node(1).submit())
+    expect(await world.node(1).ledger.proof(2, 1)).toBeUndefined()
+    expect(await world.node(1).ledger.proof(2, 2)).toBeUndefined()
+    await world.during(world.headquarters.start())
+    await world.untilQuiet()
+    expect(await world.during(world.node(1).ledger.proof(2, 1))).toBeInstanceOf(Uint8Array)
+    expect(await world.during(world.node(1).ledger.proof(2, 2))).toBeUndefined()
+  })
+})

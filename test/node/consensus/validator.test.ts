@@ -1,0 +1,129 @@
+import { describe, expect, it } from "vitest"
+import { LedgerWorld, type LedgerNode } from "../../support/ledgers.ts"
+
+/** Every entry once, in the order of its submitter, at the same place everywhere. */
+function checkNoFork(world: LedgerWorld, counts: readonly number[]): void {
+  const places = world.nodes.map((node) => placesOf(node))
+  for (const place of places) expect(place).toEqual(places[0])
+  for (const [index, count] of counts.entries()) {
+    const rid = index + 1
+    const serials = [...(places[0] ?? [])].filter(([name]) => name.startsWith(`${rid}/`))
+    expect(serials.map(([name]) => name)).toEqual(
+      Array.from({ length: count }, (_, i) => `${rid}/${i + 1}`),
+    )
+  }
+}
+
+/** What a node heard of over all of its lives; a block heard of twice must be the same. */
+function placesOf(node: LedgerNode): Map<string, string> {
+  const places = new Map<string, string>()
+  for (const final of node.finals) {
+    for (const { index, entry } of final.entries) {
+      const name = `${entry.submitter}/${entry.submitterSeq}`
+      const place = `${index} ${String(entry.commitment)} ${String(final.blockHash)}`
+      expect(places.get(name) ?? place).toBe(place)
+      places.set(name, place)
+    }
+  }
+  return places
+}
+
+describe("a validator that crashes", () => {
+  it.each(["lost", "kept"] as const)(
+    "at any write, which is %s, comes back without fork or loss",
+    async (inFlight) => {
+      for (let crashAt = 1; crashAt <= 24; crashAt++) {
+        const world = new LedgerWorld(2, "crash")
+        await world.start()
+        const hq = world.headquarters
+        let writes = 0
+        let crashed = false
+        const count = (): void => {
+          writes += 1
+          if (writes !== crashAt) return
+          crashed = true
+          hq.crash(inFlight)
+        }
+        hq.wal.onAppend = count
+        hq.disk.onSync = count
+        for (let round = 0; round < 4; round++) {
+          void world.node(1).submit()
+          if (hq.isUp && round === 2) hq.submit().catch(() => undefined)
+          await world.clock.runFor(60)
+        }
+        expect(crashed).toBe(writes >= crashAt)
+        hq.wal.onAppend = undefined
+        hq.disk.onSync = undefined
+        await world.start()
+        await world.untilQuiet()
+        expect(hq.failures).toEqual([])
+        expect(world.node(1).ledger.lastSeq(2)).toBe(4)
+        checkNoFork(world, [hq.ledger.lastSeq(1), 4])
+        await world.during(hq.ledger.verifyAll())
+      }
+    },
+  )
+
+  it("stores again what its log made final and its store lacks", async () => {
+    const world = new LedgerWorld(2, "redelivery")
+    await world.start()
+    const hq = world.headquarters
+    await world.during(world.node(1).submit())
+    await world.untilQuiet()
+    const before = hq.disk.snapshot()
+    world.network.partition([[hq.post.peer]])
+    await world.during(hq.submit())
+    await world.untilQuiet().catch(() => undefined)
+    await world.clock.runFor(100)
+    expect(hq.height).toBe(2)
+    const { hash } = hq.ledger.head()
+    // The store is one block behind the log, as after a crash between the two.
+    hq.crash()
+    hq.disk.restore(before)
+    await world.during(hq.start())
+    expect(hq.height).toBe(2)
+    expect(hq.ledger.head().hash).toEqual(hash)
+  })
+})
+
+describe("a validator that must not vote", () => {
+  it("does not start when its log is lost", async () => {
+    const world = new LedgerWorld(2, "lost log")
+    await world.start()
+    const hq = world.headquarters
+    await world.during(hq.submit())
+    await world.untilQuiet()
+    hq.crash()
+    hq.wal.records = []
+    await expect(world.during(hq.start())).rejects.toMatchObject({ code: "CONSENSUS_KEY_DEAD" })
+  })
+
+  it("stops when a follower shows it a block of its own that it does not know", async () => {
+    const world = new LedgerWorld(2, "rolled back")
+    await world.start()
+    const hq = world.headquarters
+    await world.during(hq.submit())
+    await world.untilQuiet()
+    const backup = { disk: hq.disk.snapshot(), records: [...hq.wal.records] }
+    await world.during(world.node(1).submit())
+    await world.untilQuiet()
+    hq.crash()
+    hq.disk.restore(backup.disk)
+    hq.wal.records = backup.records
+    await world.during(hq.start())
+    await world.clock.runUntil(() => hq.failures.length > 0, 60_000)
+    expect(hq.failures[0]).toMatchObject({ code: "CONSENSUS_KEY_DEAD" })
+  })
+
+  it("stops when its disk fails, and nobody hears of the block", async () => {
+    const world = new LedgerWorld(2, "dying disk")
+    await world.start()
+    const hq = world.headquarters
+    hq.failNextWrite()
+    await world.during(world.node(1).submit())
+    await world.clock.runUntil(() => hq.failures.length > 0, 60_000)
+    expect(hq.failures[0]).toMatchObject({ code: "STORE_FAILED" })
+    await world.clock.runFor(60_000)
+    expect(world.node(1).height).toBe(0)
+  })
+})

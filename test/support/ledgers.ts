@@ -1,0 +1,303 @@
+/**
+ * A whole network of ledgers in one process and virtual time: headquarters validates, the other posts
+ * follow and submit. Disks, logs and links are simulated; everything else is the node's own code.
+ */
+
+import { Ledger } from "../../node/consensus/ledger.ts"
+import type { Final } from "../../node/consensus/finality.ts"
+import type { ConsensusLog, LogRecord } from "../../node/consensus/validator.ts"
+import { NodeError } from "../../node/errors.ts"
+import type { Transport } from "../../node/network/transport.ts"
+import type { Database } from "../../node/store/database.ts"
+import { messageEntry, payloadEntry, type Entry } from "../../protocol/entry.ts"
+import { createVirtualClock, type VirtualClock } from "./clock.ts"
+import { SimulatedDisk, type SimulatedDatabase } from "./database.ts"
+import { createMinistry, type Ministry, type MinistryOptions, type MinistryPost } from "./ministry.ts"
+import { createSimulatedNetwork, type Link, type SimulatedNetwork } from "./network.ts"
+import { seededRandom } from "./rng.ts"
+
+/** The consensus log's file: what is synced survives a crash, what is on its way may or may not. */
+export class SimulatedLogFile implements ConsensusLog {
+  readonly #clock: VirtualClock
+  records: LogRecord[] = []
+  #inFlight: { records: LogRecord[]; life: number } | undefined
+  #life = 0
+  /** Appends synced so far. */
+  syncs = 0
+  /** Called when an append starts; a test may crash the machine here. */
+  onAppend: (() => void) | undefined
+
+  constructor(clock: VirtualClock) {
+    this.#clock = clock
+  }
+
+  append(records: readonly LogRecord[]): Promise<void> {
+    const life = this.#life
+    const copies = records.map((record) => ({ ...record, payload: record.payload.slice() }))
+    this.#inFlight = { records: copies, life }
+    return new Promise((resolve) => {
+      this.#clock.after(1, () => {
+        if (this.#life !== life) return
+        this.records.push(...copies)
+        this.#inFlight = undefined
+        this.syncs += 1
+        resolve()
+      })
+      this.onAppend?.()
+    })
+  }
+
+  trim(isKept: (record: LogRecord) => boolean): Promise<void> {
+    this.records = this.records.filter(isKept)
+    return Promise.resolve()
+  }
+
+  /** Power off. */
+  crash(inFlight: "lost" | "kept"): void {
+    if (inFlight === "kept" && this.#inFlight !== undefined) {
+      this.records.push(...this.#inFlight.records)
+    }
+    this.#inFlight = undefined
+    this.#life += 1
+  }
+}
+
+/** A database that cannot read some keys, until they are written again. */
+export class RottenDatabase implements Database {
+  readonly #inner: Database
+  readonly #rotten: Set<string>
+
+  constructor(inner: Database, rotten: Set<string>) {
+    this.#inner = inner
+    this.#rotten = rotten
+  }
+
+  async get(key: string): Promise<Uint8Array | undefined> {
+    this.#check(key)
+    return await this.#inner.get(key)
+  }
+
+  async *range(range: Parameters<Database["range"]>[0]): ReturnType<Database["range"]> {
+    for await (const row of this.#inner.range(range)) {
+      this.#check(row[0])
+      yield row
+    }
+  }
+
+  async write(...args: Parameters<Database["write"]>): Promise<void> {
+    await this.#inner.write(...args)
+    for (const { key } of args[0]) this.#rotten.delete(key)
+  }
+
+  async close(): Promise<void> {
+    await this.#inner.close()
+  }
+
+  #check(key: string): void {
+    if (this.#rotten.has(key)) throw new NodeError("STORE_DAMAGED", `${key}: wrong checksum`)
+  }
+}
+
+interface Life {
+  readonly ledger: Ledger
+  readonly database: Database
+  readonly simulated: SimulatedDatabase
+  readonly transport: Transport
+}
+
+/** One post's machine, over all of its lives. */
+export class LedgerNode {
+  readonly post: MinistryPost
+  readonly disk: SimulatedDisk
+  readonly wal: SimulatedLogFile
+  /** Keys whose values have rotted. */
+  readonly rotten = new Set<string>()
+  readonly finals: Final[] = []
+  readonly warnings: string[] = []
+  readonly failures: unknown[] = []
+  readonly #world: LedgerWorld
+  #life: Life | undefined
+  #nextSeq: number | undefined
+
+  constructor(world: LedgerWorld, post: MinistryPost) {
+    this.#world = world
+    this.post = post
+    this.disk = new SimulatedDisk({ clock: world.clock, syncMs: 1 })
+    this.wal = new SimulatedLogFile(world.clock)
+  }
+
+  get isUp(): boolean {
+    return this.#life !== undefined
+  }
+
+  get ledger(): Ledger {
+    if (this.#life === undefined) throw new Error(`${this.post.code} is down`)
+    return this.#life.ledger
+  }
+
+  get database(): Database {
+    if (this.#life === undefined) throw new Error(`${this.post.code} is down`)
+    return this.#life.database
+  }
+
+  get height(): number {
+    return this.#life === undefined ? -1 : this.ledger.head().height
+  }
+
+  /** The next sync of the database fails, as a dying disk would. */
+  failNextWrite(): void {
+    this.#life?.simulated.failNextWrite()
+  }
+
+  /** A new life on the same disk; resolves when the ledger runs. */
+  async start(): Promise<void> {
+    const { ministry, network, clock } = this.#world
+    const transport = network.transport(this.post.peer)
+    const simulated = this.disk.open()
+    const database = new RottenDatabase(simulated, this.rotten)
+    const ledger = new Ledger({
+      suite: ministry.suite,
+      database,
+      transport,
+      clock,
+      genesisBytes: ministry.genesisBytes,
+      self: { peer: this.post.peer, signBatch: this.post.submit.sign },
+      ...(this.post.rid === 1 && {
+        validator: {
+          consensusKey: ministry.consensus.publicKey,
+          sign: ministry.consensus.sign,
+          wal: this.wal,
+          records: [...this.wal.records],
+        },
+      }),
+      log: { warn: (event) => this.warnings.push(event) },
+      onFatal: (error) => this.failures.push(error),
+    })
+    ledger.onFinal((final) => this.finals.push(final))
+    this.#nextSeq = undefined
+    await ledger.start()
+    this.#life = { ledger, database, simulated, transport }
+    this.meet()
+    await transport.start()
+  }
+
+  /** Tells the transport who belongs now. */
+  meet(): void {
+    if (this.#life === undefined) return
+    const { ledger, transport } = this.#life
+    const missions = ledger.directory
+      .missions()
+      .filter((mission) => !ledger.directory.isRevoked(mission, ledger.head().height))
+    const peers = new Set(
+      missions.map(({ facts }) => Array.from(facts.transportKey, hexByte).join("")),
+    )
+    // A mission that is not admitted here yet knows headquarters from the genesis.
+    transport.setMembers([...peers].map((peer) => ({ peer, addresses: [], keep: true })))
+  }
+
+  async stop(): Promise<void> {
+    this.#life?.ledger.stop()
+    await this.#life?.transport.stop()
+    await this.#life?.database.close()
+    this.#life = undefined
+  }
+
+  /** Power off: nothing is said any more, and what was on its way to the disk may be there or not. */
+  crash(inFlight: "lost" | "kept" = "lost"): void {
+    this.#world.network.crash(this.post.peer)
+    this.#life?.ledger.stop()
+    this.disk.crash(inFlight)
+    this.wal.crash(inFlight)
+    this.#life = undefined
+  }
+
+  /** Writes an entry's row as the outbox would, then pokes; resolves with the serial. */
+  async submit(make: (seq: number) => Entry = (seq) => this.message(seq)): Promise<number> {
+    const { ledger, database } = this
+    this.#nextSeq ??= Math.max(
+      ledger.lastSeq(this.post.rid),
+      ...ledger.pending().map((entry) => entry.submitterSeq),
+    )
+    this.#nextSeq += 1
+    const seq = this.#nextSeq
+    await database.write([ledger.entryOperation(make(seq))])
+    await ledger.poke()
+    return seq
+  }
+
+  message(seq: number): Entry {
+    const { clock, random } = this.#world
+    return messageEntry(this.post.rid, seq, clock.now(), random(32))
+  }
+
+  governance(payload: Uint8Array): (seq: number) => Entry {
+    const { clock, ministry } = this.#world
+    return (seq) =>
+      payloadEntry(ministry.suite, "governance", this.post.rid, seq, clock.now(), payload)
+  }
+}
+
+export class LedgerWorld {
+  readonly clock: VirtualClock
+  readonly network: SimulatedNetwork
+  readonly ministry: Ministry
+  readonly random: (length: number) => Uint8Array
+  readonly nodes: readonly LedgerNode[]
+
+  constructor(
+    count: number,
+    seed: string | number,
+    options: MinistryOptions & { link?: Partial<Link> } = {},
+  ) {
+    this.clock = createVirtualClock()
+    this.random = seededRandom(`ledgers ${seed}`)
+    this.network = createSimulatedNetwork({
+      clock: this.clock,
+      random: this.random,
+      ...(options.link && { link: options.link }),
+    })
+    this.ministry = createMinistry(count, seed, options)
+    this.nodes = this.ministry.posts.map((post) => new LedgerNode(this, post))
+  }
+
+  node(index: number): LedgerNode {
+    const node = this.nodes[index]
+    if (node === undefined) throw new Error(`no post ${index}`)
+    return node
+  }
+
+  get headquarters(): LedgerNode {
+    return this.node(0)
+  }
+
+  /** Starts all posts that are down, and gives them time to meet. */
+  async start(): Promise<void> {
+    for (const node of this.nodes) if (!node.isUp) await this.during(node.start())
+  }
+
+  /** Runs virtual time until a promise of the node's own has settled. */
+  async during<T>(promise: Promise<T>, withinMs = 60_000): Promise<T> {
+    let isSettled = false
+    const settled = promise.finally(() => {
+      isSettled = true
+    })
+    settled.catch(() => undefined)
+    await this.clock.runUntil(() => isSettled, withinMs)
+    return await settled
+  }
+
+  /** True when all posts that are up have the same head and nothing waits. */
+  isQuiet(): boolean {
+    const up = this.nodes.filter((node) => node.isUp)
+    const heads = new Set(up.map((node) => String(node.ledger.head().hash)))
+    return heads.size === 1 && up.every((node) => node.ledger.pending().length === 0)
+  }
+
+  async untilQuiet(withinMs = 600_000): Promise<number> {
+    return await this.clock.runUntil(() => this.isQuiet(), withinMs)
+  }
+}
+
+function hexByte(byte: number): string {
+  return byte.toString(16).padStart(2, "0")
+}

@@ -1,0 +1,174 @@
+/**
+ * A ministry in virtual time: every post runs the real node over a simulated network, disk and
+ * clock (D18 of the decisions: transport, store, clock and randomness are parameters).
+ */
+
+import { TarbartaNode } from "../../node/node.ts"
+import { createLog } from "../../node/log.ts"
+import { sealDatabase } from "../../node/store/sealed.ts"
+import { nativeSuite } from "../../node/suite.ts"
+import type { CableDraft } from "../../node/api/shapes.ts"
+import { createVirtualClock, type VirtualClock } from "./clock.ts"
+import { SimulatedDisk } from "./database.ts"
+import { SimulatedLogFile } from "./ledgers.ts"
+import { createMinistry, type Ministry, type MinistryOptions, type MinistryPost } from "./ministry.ts"
+import { createSimulatedNetwork, type SimulatedNetwork } from "./network.ts"
+import { seededRandom } from "./rng.ts"
+
+export interface WorldPost {
+  readonly post: MinistryPost
+  readonly disk: SimulatedDisk
+  readonly wal: SimulatedLogFile
+  node: TarbartaNode | undefined
+  /** Crashes so far. */
+  life: number
+  /** What ended the node by itself, if anything did. */
+  fatal: unknown
+}
+
+const SECOND_MS = 1_000
+
+export class NodeWorld {
+  readonly ministry: Ministry
+  readonly clock: VirtualClock
+  readonly network: SimulatedNetwork
+  readonly posts: readonly WorldPost[]
+  readonly #seed: string | number
+
+  constructor(count: number, seed: string | number, options: MinistryOptions = {}) {
+    this.#seed = seed
+    this.ministry = createMinistry(count, seed, options)
+    this.clock = createVirtualClock()
+    const random = seededRandom(`network ${seed}`)
+    this.network = createSimulatedNetwork({ clock: this.clock, random })
+    this.posts = this.ministry.posts.map((post) => ({
+      post,
+      disk: new SimulatedDisk(),
+      wal: new SimulatedLogFile(this.clock),
+      node: undefined,
+      life: 0,
+      fatal: undefined,
+    }))
+  }
+
+  at(code: string): WorldPost {
+    const found = this.posts.find(({ post }) => post.code === code)
+    if (found === undefined) throw new Error(`no post ${code} in this world`)
+    return found
+  }
+
+  node(code: string): TarbartaNode {
+    const { node } = this.at(code)
+    if (node === undefined) throw new Error(`the node of ${code} is down`)
+    return node
+  }
+
+  /** Starts all nodes and runs until every post's keys stand on the ledger everywhere. */
+  async start(): Promise<void> {
+    for (const { post } of this.posts) await this.boot(post.code)
+    await this.until(async () => {
+      for (const { node } of this.posts) {
+        const missions = (await node?.service.missions()) ?? []
+        if (missions.length < this.posts.length) return false
+        if (missions.some((one) => one.newestEpoch === undefined)) return false
+      }
+      return true
+    })
+  }
+
+  async boot(code: string): Promise<TarbartaNode> {
+    const here = this.at(code)
+    const { post } = here
+    const random = seededRandom(`node ${this.#seed} ${code} ${this.clock.monotonicMs()}`)
+    const plain = here.disk.open()
+    const database = sealDatabase(plain, {
+      suite: nativeSuite,
+      key: seededRandom(`store ${code}`)(32),
+      random,
+    })
+    const isValidator = post.rid === 1
+    const { life } = here
+    const node = await TarbartaNode.open({
+      code,
+      genesis: this.ministry.genesisBytes,
+      keys: {
+        signing: post.signing.sign,
+        signingKey: post.signing.publicKey,
+        transportKey: post.transport.publicKey,
+        officers: post.officers.map(({ key }) => ({ publicKey: key.publicKey, sign: key.sign })),
+        signBatch: post.submit.sign,
+        ...(isValidator
+          ? {
+              validator: {
+                consensusKey: this.ministry.consensus.publicKey,
+                sign: this.ministry.consensus.sign,
+                wal: here.wal,
+                records: here.wal.records,
+              },
+            }
+          : {}),
+      },
+      suite: nativeSuite,
+      random,
+      clock: this.clock,
+      database,
+      transport: this.network.transport(post.peer),
+      addresses: () => [],
+      relays: isValidator,
+      log: createLog("error", this.clock, () => undefined),
+      warnings: [],
+      pid: 0,
+      onFatal: (error) => {
+        // A life that has crashed has nothing more to say.
+        if (here.life === life) here.fatal ??= error
+      },
+      onStop: () => undefined,
+    })
+    here.node = node
+    await node.start()
+    return node
+  }
+
+  /** Power off: what was not synced is gone, nobody is told. */
+  crash(code: string, inFlight: "lost" | "kept" = "lost"): void {
+    const here = this.at(code)
+    this.network.crash(here.post.peer)
+    here.disk.crash(inFlight)
+    here.wal.crash(inFlight)
+    here.node = undefined
+    here.life += 1
+  }
+
+  async send(code: string, draft: Partial<CableDraft> & { to: string[] }): Promise<string> {
+    const { id } = await this.node(code).service.sendCable({ subject: "s", text: "t", ...draft })
+    return id
+  }
+
+  /** Ids in the inbox of a post, the oldest first. */
+  async inbox(code: string): Promise<string[]> {
+    const query = { box: "inbox", unread: false, limit: 100_000 } as const
+    const cables = await this.node(code).service.cables(query)
+    return cables.map(({ id }) => id).toReversed()
+  }
+
+  /** Runs virtual time until `isDone`; an error when `withinMs` pass first. */
+  async until(isDone: () => Promise<boolean>, withinMs = 120 * SECOND_MS): Promise<void> {
+    const endMs = this.clock.monotonicMs() + withinMs
+    while (!(await isDone())) {
+      this.demandAlive()
+      if (this.clock.monotonicMs() >= endMs) {
+        throw new Error(`not done after ${withinMs} ms of virtual time`)
+      }
+      await this.clock.runFor(50)
+    }
+  }
+
+  async untilDelivered(code: string, id: string, withinMs?: number): Promise<void> {
+    await this.until(async () => (await this.node(code).service.cableStatus(id)).delivered, withinMs)
+  }
+
+  demandAlive(): void {
+    const dead = this.posts.find(({ fatal }) => fatal !== undefined)
+    if (dead !== undefined) throw new Error(`${dead.post.code} ended`, { cause: dead.fatal })
+  }
+}
