@@ -5,8 +5,7 @@
 
 import { spawn, type ChildProcess } from "node:child_process"
 import { once } from "node:events"
-import { mkdir, open } from "node:fs/promises"
-import { join } from "node:path"
+import { open } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import type { NodeStatus } from "../node/api/shapes.ts"
 import { TarbartaError } from "../protocol/errors.ts"
@@ -29,9 +28,8 @@ type Report =
  * The passphrase goes through a pipe: neither arguments nor environment are private.
  */
 export async function startInBackground(session: Session, passphrase: string): Promise<NodeStatus> {
-  const folder = join(session.home, "run")
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  const log = await open(join(folder, "node.log"), "a", 0o600)
+  const { openHome } = await import("../node/home.ts")
+  const log = await open((await openHome(session.home)).log, "a", 0o600)
   try {
     const program = fileURLToPath(new URL("tarbarta.js", import.meta.url))
     const words = ["--home", session.home, "--json", "node", "start", "--passphrase-input"]
@@ -49,7 +47,7 @@ export async function startInBackground(session: Session, passphrase: string): P
 async function readyOf(child: ChildProcess): Promise<NodeStatus> {
   const exited = once(child, "exit").then(([code]) => {
     throw new CliError("NODE_ENDED", `the node ended with exit code ${String(code)}`, {
-      hint: "run/node.log in its home says why",
+      hint: "node.log in its home says why",
     })
   })
   // A report and the end may come together; whoever is first decides, the other is of no interest.

@@ -10,27 +10,25 @@ export interface HomeOptions {
   readonly address: readonly string[]
   readonly listen?: readonly string[]
   readonly officer?: readonly OfficerOption[]
-  readonly weakKeys?: boolean
 }
 
 /** Adds them to a command. */
 export function withHomeOptions(command: Command): Command {
   return command
-    .requiredOption("--code CODE", "short code of the mission, such as LON: its address")
-    .requiredOption("--name-en NAME", "name of the mission in English")
-    .option("--name-bn NAME", "name of the mission in Bengali (default: the English one)")
+    .requiredOption("--code <CODE>", "short code of the mission, such as LON: its address")
+    .requiredOption("--name-en <NAME>", "name of the mission in English")
+    .option("--name-bn <NAME>", "name of the mission in Bengali (default: the English one)")
     .requiredOption(
-      "--address ADDRESS",
+      "--address <ADDRESS>",
       "where others reach this node, such as /ip4/192.0.2.7/tcp/4001; may be repeated",
       list,
     )
-    .option("--listen ADDRESS", "where the node listens (default: the addresses)", list)
+    .option("--listen <ADDRESS>", "where the node listens (default: the addresses)", list)
     .option(
-      "--officer NAME=ROLES",
+      "--officer <NAME=ROLES>",
       "an officer; roles: drafter, releaser, cipher, duty, auditor, administrator; may be repeated",
       officers,
     )
-    .option("--weak-keys", "a quick and weak passphrase lock, for demos and tests only")
 }
 
 /** As node/setup.ts wants them. */
@@ -58,6 +56,6 @@ export function homeOptions(
     addresses: options.address,
     listen: options.listen ?? [],
     officers: options.officer ?? [],
-    weakKdf: options.weakKeys === true,
+    weakKdf: false,
   }
 }

@@ -47,7 +47,7 @@ export async function main(words: readonly string[], environment: Environment): 
     })
     return EXIT.done
   } catch (error) {
-    if (!(error instanceof CommanderError)) return await terminal.failure(error)
+    if (!(error instanceof CommanderError)) return terminal.failure(error)
     // Help and version end this way too; what is wrong has been said by then.
     return error.exitCode === 0 ? EXIT.done : EXIT.usage
   }
@@ -57,9 +57,9 @@ function programOf(program: Program): Command {
   const root = new Command("tarbarta")
     .description("Cables and hotline signals between missions, end to end encrypted.")
     .version("0.1.0")
-    .option("--home DIR", "the node's folder (default: TARBARTA_HOME, then the XDG data folder)")
+    .option("--home <DIR>", "the node's folder (default: TARBARTA_HOME, then the XDG data folder)")
     .option("--json", "print the result as JSON")
-    .option("--lang LANGUAGE", "en or bn (default: LANG)")
+    .option("--lang <LANGUAGE>", "en or bn (default: LANG)")
     .addHelpText("after", EXAMPLES)
     .showSuggestionAfterError(true)
   for (const make of [

@@ -7,6 +7,7 @@ const BENGALI: Readonly<Record<string, string>> = {
   USAGE: "নির্দেশটি বোঝা যায়নি",
   NODE_UNREACHABLE: "এই হোমে কোনো নোড সাড়া দিচ্ছে না",
   NODE_RUNNING: "এই হোমে একটি নোড আগে থেকেই চলছে",
+  NODE_ENDED: "নোডটি চালু হতে পারেনি",
   NODE_BUSY: "নোড ব্যস্ত; একটু পরে আবার চেষ্টা করুন",
   TIMED_OUT: "নির্ধারিত সময় পার হয়েছে",
   INTERRUPTED: "থামানো হয়েছে",

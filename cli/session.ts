@@ -1,9 +1,8 @@
 /** What every command has at hand: the terminal, the home, the node's client, files, passphrases. */
 
-import { homedir } from "node:os"
-import { join, resolve } from "node:path"
 import type { Command } from "commander"
 import type { NodeClient } from "../node/api/client.ts"
+import { homePath } from "../node/home.ts"
 import { Terminal } from "./terminal.ts"
 import { languageOf, type Say } from "./words.ts"
 
@@ -27,7 +26,7 @@ export class Session {
       isJson: options.json === true,
       language: languageOf(options.lang, environment),
     })
-    this.home = homeOf(options.home, environment)
+    this.home = homePath(environment, options.home)
     this.environment = environment
   }
 
@@ -63,13 +62,4 @@ export function act<Options, Arguments extends readonly unknown[]>(
     const session = new Session(command.optsWithGlobals<GlobalOptions>(), program.environment)
     await run(session, command.opts() as Options, ...words)
   })
-}
-
-function homeOf(option: string | undefined, environment: Environment): string {
-  const { TARBARTA_HOME, XDG_DATA_HOME } = environment
-  const chosen = [option, TARBARTA_HOME].find((one) => one !== undefined && one !== "")
-  if (chosen !== undefined) return resolve(chosen)
-  // Relative paths in XDG variables are to be ignored (XDG base directory specification).
-  const isUsable = XDG_DATA_HOME !== undefined && XDG_DATA_HOME.startsWith("/")
-  return join(isUsable ? XDG_DATA_HOME : join(homedir(), ".local", "share"), "tarbarta")
 }

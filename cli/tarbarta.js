@@ -21,16 +21,22 @@ if (cacheFolder !== undefined) enableCompileCache(cacheFolder)
 const { main } = await import("./main.ts")
 process.exitCode = await main(process.argv.slice(2), process.env)
 
-/** A private folder for compiled code; undefined where there is none: then we are only slower. */
+/**
+ * A private folder for compiled code; undefined where there is none: then we are only slower.
+ *
+ * @returns {string | undefined}
+ */
 function compileCacheFolder() {
-  const base = process.env.XDG_CACHE_HOME || (process.env.HOME && `${process.env.HOME}/.cache`)
-  if (!base || !base.startsWith("/")) return undefined
+  const { XDG_CACHE_HOME = "", HOME = "" } = process.env
+  const base = String(XDG_CACHE_HOME !== "" ? XDG_CACHE_HOME : `${HOME}/.cache`)
+  if (!base.startsWith("/") || base === "/.cache") return undefined
   const folder = `${base}/tarbarta`
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    const stat = lstatSync(folder)
-    const isOurs = process.getuid === undefined || stat.uid === process.getuid()
-    return stat.isDirectory() && isOurs && (stat.mode & 0o077) === 0 ? folder : undefined
+    const { mode, uid } = lstatSync(folder)
+    const isFolder = (mode & 0o170000) === 0o040000
+    const isOurs = process.getuid === undefined || uid === process.getuid()
+    return isFolder && isOurs && (mode & 0o077) === 0 ? folder : undefined
   } catch (error) {
     // A read-only or full disk is no reason not to run.
     if (error instanceof Error && "code" in error) return undefined

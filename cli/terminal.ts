@@ -6,11 +6,9 @@
  * object on standard error.
  */
 
-import type { ReadStream } from "node:tty"
 import { TarbartaError } from "../protocol/errors.ts"
-import { PASSPHRASE_BYTES_MAX } from "../protocol/limits.ts"
 import { formatDateTimeGroup } from "../protocol/date-time-group.ts"
-import { CliError, exitCodeOf } from "./errors.ts"
+import { exitCodeOf } from "./errors.ts"
 import { cut, pad, visible, visibleLine, widthOf, wrap } from "./width.ts"
 import { digits, sayIn, type Language, type Say, type Word } from "./words.ts"
 
@@ -66,6 +64,11 @@ export class Terminal {
 
   warn(text: string): void {
     process.stderr.write(`tarbarta: ${this.say("warning")}: ${visibleLine(text)}\n`)
+  }
+
+  /** A line of the node's log. */
+  log(line: string): void {
+    process.stderr.write(`${line}\n`)
   }
 
   number(value: number): string {
@@ -204,13 +207,16 @@ export class Terminal {
 
   /** Asks a question that is answered with y or something else. */
   async confirm(question: string): Promise<boolean> {
-    const answer = await readLine(visibleLine(question), true)
+    const { createInterface } = await import("node:readline/promises")
+    const reader = createInterface({ input: process.stdin, output: process.stderr })
+    const answer = await reader.question(visibleLine(question)).finally(() => reader.close())
     return /^(y|yes|হ্যাঁ)$/iu.test(answer.trim())
   }
 
   /** Asks for a passphrase; nothing of it is shown. */
   async passphrase(prompt: Word): Promise<string> {
-    return readLine(this.say(prompt), false)
+    const { askHidden } = await import("../node/prompt.ts")
+    return askHidden(this.say(prompt), process.stdin, (text) => process.stderr.write(text))
   }
 }
 
@@ -229,34 +235,5 @@ function shrink(widths: number[], heads: readonly Column[]): void {
   while (excess() > 0) {
     const widest = widths.indexOf(Math.max(...widths))
     widths[widest] = (widths[widest] ?? 0) - 1
-  }
-}
-
-/** One line from the terminal, key by key, so that nothing else sees or shows it. */
-async function readLine(prompt: string, isShown: boolean): Promise<string> {
-  const input: ReadStream = process.stdin
-  process.stderr.write(prompt)
-  input.setRawMode(true)
-  input.setEncoding("utf8")
-  try {
-    let line = ""
-    for await (const keys of input.iterator({ destroyOnReturn: false })) {
-      for (const key of keys as string) {
-        if (key === "\r" || key === "\n") return line
-        if (key === "\u0003" || key === "\u0004") throw new CliError("INTERRUPTED", "interrupted")
-        if (key === "\u007f" || key === "\b") {
-          if (isShown && line !== "") process.stderr.write("\b \b")
-          line = Array.from(line).slice(0, -1).join("")
-        } else if (key >= " " && line.length < PASSPHRASE_BYTES_MAX) {
-          if (isShown) process.stderr.write(key)
-          line += key
-        }
-      }
-    }
-    throw new CliError("INTERRUPTED", "the terminal was closed")
-  } finally {
-    input.setRawMode(false)
-    input.pause()
-    process.stderr.write("\n")
   }
 }

@@ -22,7 +22,6 @@ export type LedgerCode =
   | "BLOCK_INVALID"
   | "BLOCK_BATCHES"
   | "BLOCK_PARENT"
-  | "BLOCK_LEADER"
   | "BLOCK_CERTIFICATE"
   | "BLOCK_SUBMITTER"
   | "BLOCK_SERIAL"
@@ -31,7 +30,6 @@ export type LedgerCode =
   // mempool
   | "MEMPOOL_FULL"
   | "MEMPOOL_SERIAL"
-  | "MEMPOOL_KNOWN"
   | "MEMPOOL_CONFLICT"
   // consensus
   | "CONSENSUS_SIZE"

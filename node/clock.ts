@@ -1,5 +1,7 @@
 /** Time as the node sees it. The simulator has another implementation (test/support/clock.ts). */
 
+import { setImmediate as nextTurn } from "node:timers/promises"
+
 export interface Timer {
   /** Harmless when the timer has fired or was cancelled. */
   cancel(): void
@@ -23,4 +25,17 @@ export const systemClock: Clock = {
     timer.unref()
     return { cancel: () => clearTimeout(timer) }
   },
+}
+
+/**
+ * For long computations: the answer is called between two steps, and lets the event loop turn when
+ * `sliceMs` have passed since it last did.
+ */
+export function createSlices(clock: Clock, sliceMs: number): () => Promise<void> {
+  let startedMs = clock.monotonicMs()
+  return async () => {
+    if (clock.monotonicMs() - startedMs < sliceMs) return
+    await nextTurn()
+    startedMs = clock.monotonicMs()
+  }
 }

@@ -8,13 +8,10 @@
 import { isMissionCode } from "../protocol/identity.ts"
 import {
   CONFIG_BYTES_MAX,
-  FRAME_BYTES_MAX,
   MISSION_ADDRESSES_MAX,
   MISSION_ADDRESS_BYTES_MAX,
-  MISSIONS_MAX,
   STORE_BULK_FREE_PERCENT,
   STORE_FREE_PERCENT,
-  STREAM_CREDIT_BYTES,
 } from "../protocol/limits.ts"
 import { NodeError } from "./errors.ts"
 import { readFileUpTo, replaceFile, systemCode, systemReason } from "./store/file.ts"
@@ -22,25 +19,14 @@ import { readFileUpTo, replaceFile, systemCode, systemReason } from "./store/fil
 export type LogLevel = "debug" | "info" | "warn" | "error"
 
 export interface Config {
+  /** Code of this mission. */
+  readonly mission: string
   /** Multiaddrs that the node listens on: `/ip4/…/tcp/PORT`, with `/ws` for WebSocket. */
   readonly listen: readonly string[]
-  /** Multiaddrs that others should dial, where they differ from those above (NAT, a proxy). */
-  readonly announce: readonly string[]
-  /** Encryption of connections; the same on every node of a network. */
-  readonly encryption: "noise" | "tls-pq"
-  readonly lanes: Lanes
   readonly logLevel: LogLevel
   /** Keep envelopes for missions that are away. Headquarters does by default. */
   readonly relay: boolean
-  /** Missions whose desks ring when a signal is raised without naming any. */
-  readonly desks: readonly string[]
   readonly freeSpace: FreeSpaceFloors
-}
-
-export interface Lanes {
-  /** Bytes in flight on one stream that the receiver has not credited, for each lane. */
-  readonly urgentCreditBytes: number
-  readonly bulkCreditBytes: number
 }
 
 /** Shares of the disk in percent (store/space.ts). */
@@ -49,24 +35,20 @@ export interface FreeSpaceFloors {
   readonly percent: number
 }
 
-export const DEFAULT_CONFIG: Config = {
+/** What keys that are left out stand for; `mission` must be there. */
+export const DEFAULT_CONFIG: Omit<Config, "mission"> = {
   listen: ["/ip4/127.0.0.1/tcp/4610"],
-  announce: [],
-  encryption: "noise",
-  lanes: { urgentCreditBytes: STREAM_CREDIT_BYTES, bulkCreditBytes: STREAM_CREDIT_BYTES },
-  logLevel: "info",
+  logLevel: "warn",
   relay: false,
-  desks: [],
   freeSpace: { bulkPercent: STORE_BULK_FREE_PERCENT, percent: STORE_FREE_PERCENT },
 }
 
-const CREDIT_BYTES_MAX = 8 * STREAM_CREDIT_BYTES
 const ADDRESS_PATTERN =
   /^\/(ip4|ip6|dns|dns4|dns6)\/([0-9a-zA-Z.:-]+)\/tcp\/(0|[1-9][0-9]{0,4})(\/wss?)?$/
 const PORT_MAX = 65_535
 
 /**
- * Reads a configuration file; a missing one gives the defaults.
+ * Reads a configuration file.
  *
  * @throws NodeError `CONFIG_INVALID`, naming the key; `FILE_UNREADABLE`.
  */
@@ -75,8 +57,8 @@ export async function readConfig(path: string): Promise<Config> {
   try {
     bytes = await readFileUpTo(path, CONFIG_BYTES_MAX)
   } catch (error) {
-    if (systemCode(error) === "ENOENT") return DEFAULT_CONFIG
-    throw error
+    if (systemCode(error) !== "ENOENT") throw error
+    throw new NodeError("CONFIG_INVALID", `${path} is missing`, { cause: error })
   }
   return parseConfig(bytes, path)
 }
@@ -105,20 +87,13 @@ export function parseConfig(bytes: Uint8Array, path: string): Config {
     const why = cause instanceof SyntaxError ? "not JSON" : "invalid UTF-8"
     throw new NodeError("CONFIG_INVALID", `${path}: ${why}`, { cause })
   }
-  const top = new Section(path, "", value, Object.keys(DEFAULT_CONFIG))
-  const lanes = top.section("lanes", DEFAULT_CONFIG.lanes)
+  const top = new Section(path, "", value, ["mission", ...Object.keys(DEFAULT_CONFIG)])
   const freeSpace = top.section("freeSpace", DEFAULT_CONFIG.freeSpace)
   const config: Config = {
+    mission: top.text("mission", checkMission),
     listen: top.list("listen", DEFAULT_CONFIG.listen, MISSION_ADDRESSES_MAX, checkAddress),
-    announce: top.list("announce", DEFAULT_CONFIG.announce, MISSION_ADDRESSES_MAX, checkAddress),
-    encryption: top.choice("encryption", DEFAULT_CONFIG.encryption, ["noise", "tls-pq"]),
-    lanes: {
-      urgentCreditBytes: lanes.credit("urgentCreditBytes"),
-      bulkCreditBytes: lanes.credit("bulkCreditBytes"),
-    },
-    logLevel: top.choice("logLevel", "info", ["debug", "info", "warn", "error"]),
+    logLevel: top.choice("logLevel", DEFAULT_CONFIG.logLevel, ["debug", "info", "warn", "error"]),
     relay: top.flag("relay", DEFAULT_CONFIG.relay),
-    desks: top.list("desks", DEFAULT_CONFIG.desks, MISSIONS_MAX, checkMission),
     freeSpace: {
       bulkPercent: freeSpace.integer("bulkPercent", DEFAULT_CONFIG.freeSpace.bulkPercent, 0, 50),
       percent: freeSpace.integer("percent", DEFAULT_CONFIG.freeSpace.percent, 0, 50),
@@ -156,10 +131,6 @@ class Section {
     return new Section(this.#path, key, this.#get(key, {}), Object.keys(defaults))
   }
 
-  credit(key: string): number {
-    return this.integer(key, STREAM_CREDIT_BYTES, FRAME_BYTES_MAX, CREDIT_BYTES_MAX)
-  }
-
   integer(key: string, byDefault: number, min: number, max: number): number {
     const value = this.#get(key, byDefault)
     const isRight = typeof value === "number" && Number.isInteger(value)
@@ -178,6 +149,14 @@ class Section {
     const found = choices.find((choice) => choice === value)
     if (found !== undefined) return found
     return this.fail(key, `expected ${choices.join(", ")}, got ${describe(value)}`)
+  }
+
+  /** A text that must be there and that `check` finds nothing wrong with. */
+  text(key: string, check: (text: string) => string | undefined): string {
+    const value = this.#values.get(key)
+    if (typeof value !== "string") return this.fail(key, `expected text, got ${describe(value)}`)
+    const wrong = check(value)
+    return wrong === undefined ? value : this.fail(key, `${wrong}, got ${describe(value)}`)
   }
 
   /** Texts, each of which `check` finds nothing wrong with. */
@@ -216,6 +195,7 @@ function checkMission(text: string): string | undefined {
 
 /** A value as a message may show it: configuration is no secret, but it may be long or odd. */
 function describe(value: unknown): string {
+  if (value === undefined) return "nothing"
   if (value === null) return "null"
   return typeof value === "object"
     ? "an object or list"

@@ -36,7 +36,7 @@ import * as limits from "../protocol/limits.ts"
 import { CLASSIFICATIONS, type Classification } from "../protocol/words.ts"
 import type { LedgerStatus, MissionInfo } from "./api/shapes.ts"
 import { listenAddress } from "./addresses.ts"
-import { writeConfig } from "./config.ts"
+import { DEFAULT_CONFIG, writeConfig, type Config } from "./config.ts"
 import { NodeError } from "./errors.ts"
 import { createHome, homeLayout, openHome, type Home } from "./home.ts"
 import { readKdfProfile, type KdfProfile } from "./kdf.ts"
@@ -174,7 +174,7 @@ export async function createNetwork(options: NetworkOptions): Promise<NetworkCre
   verifyGenesis(suite, genesis)
   const genesisFile = genesisPath(home)
   await replaceFile(genesisFile, genesis)
-  await writeConfig(home.config, configOf(options))
+  await writeConfig(home.config, configOf(options, true))
   keystore.close()
   governance.close()
   return { ...namesOf(genesis), genesis, genesisFile }
@@ -198,9 +198,15 @@ export async function createRequest(options: RequestOptions): Promise<RequestCre
   const requestFile = join(home.root, `${options.code}.request`)
   await replaceFile(genesisPath(home), options.genesis)
   await replaceFile(requestFile, request)
-  await writeConfig(home.config, configOf(options))
+  await writeConfig(home.config, configOf(options, false))
   keystore.close()
-  return { ...namesOf(options.genesis), request, requestFile }
+  // Both sides compare the request's own fingerprint: it is what governance admits.
+  return {
+    network: namesOf(options.genesis).network,
+    fingerprint: fingerprint(suite.sha256(request)),
+    request,
+    requestFile,
+  }
 }
 
 /** What a request asks for, after every signature in it was checked. */
@@ -409,9 +415,14 @@ function policyOf(options: NetworkOptions): Policy {
   }
 }
 
-function configOf(options: HomeOptions): { mission: string; listen: string[] } {
+function configOf(options: HomeOptions, relay: boolean): Config {
   const listen = options.listen.length > 0 ? options.listen : options.addresses
-  return { mission: options.code, listen: listen.map(listenAddress) }
+  return {
+    ...DEFAULT_CONFIG,
+    mission: options.code,
+    listen: listen.map(listenAddress),
+    relay,
+  }
 }
 
 function namesOf(genesisBytes: Uint8Array): { network: string; fingerprint: string } {

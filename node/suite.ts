@@ -2,10 +2,10 @@
  * The native suite: the primitives on node:crypto, 10 to 20 times faster than the portable ones
  * (PROTOCOL §3).
  *
- * Importing a key costs as much as using it, so public keys are kept by their bytes and private ones
- * by the array that holds their seed: such an array must not be changed while it is in use. HKDF with
- * SHA-256 and short ChaCha20-Poly1305 messages stay portable, because there the call into native
- * code costs more than the work.
+ * Importing a key costs as much as using it, so public keys are kept by their bytes and private
+ * ones by the array that holds their seed: such an array must not be changed while it is in use.
+ * HKDF with SHA-256 and short ChaCha20-Poly1305 messages stay portable, because there the call into
+ * native code costs more than the work.
  */
 
 import {
@@ -58,7 +58,7 @@ const SEED_BYTES_OF: Readonly<Record<KeyKind, number>> = {
 
 const MLDSA = { 44: "ml-dsa-44", 65: "ml-dsa-65" } as const
 
-/** The suite on node:crypto. ML-KEM and ML-DSA draw from the operating system, not from `random`. */
+/** The suite on node:crypto. ML-KEM and ML-DSA draw from the operating system, not `random`. */
 export const nativeSuite: Suite = {
   name: "native",
 
@@ -171,8 +171,8 @@ class PublicKeyCache {
   }
 }
 
-// Ephemeral X25519 keys of wraps are seen once; they have a cache of their own, so that they push out
-// nothing that is used again.
+// Ephemeral X25519 keys of wraps are seen once; they have a cache of their own, so that they push
+// out nothing that is used again.
 const publicKeys: Readonly<Record<KeyKind, PublicKeyCache>> = {
   ed25519: new PublicKeyCache(),
   x25519: new PublicKeyCache(),

@@ -3,8 +3,8 @@
  * instantiation also called Cobblestone-256 (PROTOCOL §4.3).
  *
  * salt 24 ‖ commitment 32 ‖ chunks. Each chunk holds 16 KiB, the last one less, possibly nothing;
- * chunk i is sealed under base nonce XOR i. The commitment is to key, salt and context: a body opens
- * under one key and context only.
+ * chunk i is sealed under base nonce XOR i. The commitment is to key, salt and context: a body
+ * opens under one key and context only.
  */
 
 import { assert } from "./assert.ts"

@@ -25,8 +25,8 @@ const PREFIX = encoder.encode("CompositeAlgorithmSignatures2025")
 const LABEL = encoder.encode("COMPSIG-MLDSA65-Ed25519-SHA512")
 
 /**
- * The two halves of each seed, split once: the native suite keeps an imported key for as long as the
- * array that holds its seed lives.
+ * The two halves of each seed, split once: the native suite keeps an imported key for as long as
+ * the array that holds its seed lives.
  */
 const halves = new WeakMap<Uint8Array, SeedHalves>()
 
@@ -64,8 +64,8 @@ export function compositeSign(
 /**
  * Checks a composite signature.
  *
- * @throws {@link ProtocolError} `SIGNATURE_INVALID` unless both halves verify; a key or signature of
- * the wrong length does not.
+ * @throws {@link ProtocolError} `SIGNATURE_INVALID` unless both halves verify; a key or signature
+ * of the wrong length does not.
  */
 export function verifyComposite(
   suite: Suite,

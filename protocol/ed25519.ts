@@ -11,23 +11,15 @@ const POINT_BYTES = 32
 const SIGN_BIT = 0x80
 
 /** 2^255-19, least byte first. */
-const PRIME = coordinate(0xed, 0xff, 0x7f)
+const PRIME = coordinate(2n ** 255n - 19n)
 /** The y coordinates of the points whose order divides 8, the sign apart. */
 const SMALL_ORDER = [
-  coordinate(0x00, 0x00, 0x00),
-  coordinate(0x01, 0x00, 0x00),
-  coordinate(0xec, 0xff, 0x7f),
-  Uint8Array.of(
-    ...[0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98],
-    ...[0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53],
-    ...[0xfc, 0x05],
-  ),
-  Uint8Array.of(
-    ...[0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67],
-    ...[0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac],
-    ...[0x03, 0x7a],
-  ),
-]
+  0n,
+  1n,
+  2n ** 255n - 20n,
+  0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826n,
+  0x7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7n,
+].map(coordinate)
 
 /**
  * True unless a 32-byte encoding is one of small order or has a coordinate that is not reduced.
@@ -58,9 +50,10 @@ function coordinateByte(encoding: Uint8Array, index: number): number {
   return index === POINT_BYTES - 1 ? byte & ~SIGN_BIT : byte
 }
 
-function coordinate(first: number, middle: number, last: number): Uint8Array {
-  const out = new Uint8Array(POINT_BYTES).fill(middle)
-  out[0] = first
-  out[POINT_BYTES - 1] = last
+function coordinate(value: bigint): Uint8Array {
+  const out = new Uint8Array(POINT_BYTES)
+  for (let index = 0, rest = value; index < POINT_BYTES; index++, rest >>= 8n) {
+    out[index] = Number(rest & 0xffn)
+  }
   return out
 }

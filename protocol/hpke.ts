@@ -1,6 +1,6 @@
 /**
- * HPKE in base mode (RFC 9180) with the KEM MLKEM768-X25519, better known as X-Wing, HKDF-SHA256 and
- * ChaCha20-Poly1305 (PROTOCOL §3.3).
+ * HPKE in base mode (RFC 9180) with the KEM MLKEM768-X25519, better known as X-Wing, HKDF-SHA256
+ * and ChaCha20-Poly1305 (PROTOCOL §3.3).
  *
  * The KEM is draft-connolly-cfrg-xwing-kem, which is 0x647A of draft-ietf-hpke-pq: its 32-byte
  * shared secret enters the key schedule as it is. One context seals one message, so the sequence

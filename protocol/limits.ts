@@ -163,6 +163,8 @@ export const SUBMIT_QUIET_MS = 25
 export const SUBMIT_RESEND_MS = 10 * SECOND_MS
 /** How long a validator that has just made a block collects entries for the next one. */
 export const BLOCK_LINGER_MS = 25
+/** Longest stretch of verifying blocks before other work gets its turn. */
+export const VERIFY_SLICE_MS = 10
 /** The consensus log is rewritten without old records once in so many views. */
 export const LOG_TRIM_VIEWS = 256
 /** Blocks of one catch-up request, and their bytes that an answer stops at. */

@@ -1,7 +1,7 @@
 /**
- * Padding of plaintexts (PROTOCOL §4.4): Padmé of the PURB paper (Nikitin et al., 2019, §4), with a
- * floor of {@link PADDED_BYTES_MIN}. A padded length leaks O(log log n) bits about the length, for at
- * most 12 % more bytes.
+ * Padding of plaintexts (PROTOCOL §4.4): Padmé of the PURB paper (Nikitin et al., 2019, §4), with
+ * a floor of {@link PADDED_BYTES_MIN}. A padded length leaks O(log log n) bits about the length,
+ * for at most 12 % more bytes.
  *
  * Padded bytes are: u32 length of the content ‖ content ‖ zeros.
  */

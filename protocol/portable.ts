@@ -123,9 +123,9 @@ function expandSha512(key: Uint8Array, info: Uint8Array, length: number): Uint8A
 }
 
 /**
- * RFC 8032 §5.1.7 without the cofactor: R must equal [S]B - [k]A to the byte, as native code checks
- * it. The library's own verification multiplies by the cofactor, so it accepts signatures that nodes
- * refuse.
+ * RFC 8032 §5.1.7 without the cofactor: R must equal [S]B - [k]A to the byte, as native code
+ * checks it. The library's own verification multiplies by the cofactor, so it accepts signatures
+ * that nodes refuse.
  */
 function verifyEd25519(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
   if (publicKey.length !== ED25519_KEY_BYTES) return false

@@ -76,7 +76,7 @@ export interface Suite {
     publicKey: Uint8Array,
     random: RandomSource,
   ): { ciphertext: Uint8Array; sharedSecret: Uint8Array }
-  /** Implicit rejection: a wrong ciphertext gives an unrelated secret. Wrong length: `SUITE_KEY`. */
+  /** Implicit rejection: a wrong ciphertext gives another secret. Wrong length: `SUITE_KEY`. */
   mlkem768Decapsulate(seed: Uint8Array, ciphertext: Uint8Array): Uint8Array
 
   /** FIPS 204; seed 32 bytes; public key 1,312 (44) or 1,952 bytes (65). */

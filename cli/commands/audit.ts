@@ -14,8 +14,8 @@ export function auditCommand(program: Program): Command {
   const verify = audit
     .command("verify <file>")
     .description("check a proof, a ledger copy or an envelope; nothing is sent anywhere")
-    .requiredOption("--network GENESIS", "the genesis file of the network")
-    .option("--ledger COPY", "a ledger copy that an envelope's keys are looked up in")
+    .requiredOption("--network <GENESIS>", "the genesis file of the network")
+    .option("--ledger <COPY>", "a ledger copy that an envelope's keys are looked up in")
     .addHelpText(
       "after",
       `

@@ -47,23 +47,27 @@ export function sendCommand(program: Program): Command {
   const send = new Command("send")
     .description("send a cable; it is on its way, whatever happens, once it is queued")
     .argument("[file]", "the text, in UTF-8; - or nothing: standard input")
-    .requiredOption("--to CODES", "missions that are to act, such as LON,DEL", missions)
-    .option("--info CODES", "missions that are to know", missions)
-    .option("--exempt CODES", "missions that must not get it: they get no key", missions)
-    .option("--precedence LEVEL", PRECEDENCES.list.join(", "), oneOf(PRECEDENCES.list))
-    .option("--classification LEVEL", CLASSIFICATIONS.list.join(", "), oneOf(CLASSIFICATIONS.list))
-    .option("--caveat TEXT", "handling caveat; may be repeated", several)
-    .option("--subject TEXT", "subject line")
-    .option("--text TEXT", "the text itself, instead of a file")
-    .option("--reply-to ID", "the cable that this one answers")
-    .option("--ref TEXT", "reference line; may be repeated", several)
-    .option("--code CODES", "subject codes", list)
-    .option("--origin-ref TEXT", "the originator's own number")
-    .option("--dtg GROUP", 'date-time group, such as "211935Z JUL 67" (default: now)')
-    .option("--drafter NAME", "the officer who drafted it")
-    .option("--releaser NAME", "the officer who releases it; somebody else")
+    .requiredOption("--to <CODES>", "missions that are to act, such as LON,DEL", missions)
+    .option("--info <CODES>", "missions that are to know", missions)
+    .option("--exempt <CODES>", "missions that must not get it: they get no key", missions)
+    .option("--precedence <LEVEL>", PRECEDENCES.list.join(", "), oneOf(PRECEDENCES.list))
+    .option(
+      "--classification <LEVEL>",
+      CLASSIFICATIONS.list.join(", "),
+      oneOf(CLASSIFICATIONS.list),
+    )
+    .option("--caveat <TEXT>", "handling caveat; may be repeated", several)
+    .option("--subject <TEXT>", "subject line")
+    .option("--text <TEXT>", "the text itself, instead of a file")
+    .option("--reply-to <ID>", "the cable that this one answers")
+    .option("--ref <TEXT>", "reference line; may be repeated", several)
+    .option("--code <CODES>", "subject codes", list)
+    .option("--origin-ref <TEXT>", "the originator's own number")
+    .option("--dtg <GROUP>", 'date-time group, such as "211935Z JUL 67" (default: now)')
+    .option("--drafter <NAME>", "the officer who drafted it")
+    .option("--releaser <NAME>", "the officer who releases it; somebody else")
     .option("--break-glass", "send without the second officer; everybody will see that")
-    .option("--kind KIND", `what it is: ${KINDS.list.join(", ")}`, oneOf(KINDS.list))
+    .option("--kind <KIND>", `what it is: ${KINDS.list.join(", ")}`, oneOf(KINDS.list))
     .option(
       "--wait [SECONDS]",
       `show queued, delivered, registered as it happens (default: ${WAIT_SECONDS} s at most)`,

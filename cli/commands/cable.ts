@@ -24,12 +24,12 @@ export function cableCommand(program: Program): Command {
     .description("list the cables that came in, newest first")
     .option("--unread", "only those that nobody has read here")
     .option("--sent", "list the cables that went out instead")
-    .option("--limit COUNT", "at most so many", count)
+    .option("--limit <COUNT>", "at most so many", count)
   act(inbox, program, listCables)
   const read = cable
     .command("read <id>")
     .description("show a cable; it counts as read from then on")
-    .option("--envelope FILE", "write the envelope as it was received, for an audit")
+    .option("--envelope <FILE>", "write the envelope as it was received, for an audit")
     .addHelpText("after", "\nAn ID may be cut to its first 6 digits or more.\n")
   act(read, program, readCable)
   const status = cable.command("status <id>").description("show how far a cable has come")
@@ -37,7 +37,7 @@ export function cableCommand(program: Program): Command {
   const ack = cable
     .command("ack <id>")
     .description("tell the sender that a cable was acted on")
-    .option("--officer NAME", "who acted")
+    .option("--officer <NAME>", "who acted")
   act(ack, program, acknowledge)
   return cable
 }

@@ -20,7 +20,7 @@ export function watchCommand(program: Program): Command {
   const watch = new Command("watch")
     .description("be the desk: show every signal and ring until it is acknowledged")
     .option("--no-bell", "show, but do not ring")
-    .option("--seat NAME", "name of this screen", "desk")
+    .option("--seat <NAME>", "name of this screen", "desk")
     .addHelpText(
       "after",
       `

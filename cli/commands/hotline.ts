@@ -36,13 +36,13 @@ export function hotlineCommand(program: Program): Command {
     .command("list")
     .description("list signals, raised and received, newest first")
     .option("--open", "only those that nobody has acknowledged")
-    .option("--limit COUNT", "at most so many", count)
+    .option("--limit <COUNT>", "at most so many", count)
   act(list, program, listSignals)
   hotline.addCommand(watchCommand(program))
   const ack = hotline
     .command("ack <id>")
     .description("take a signal: its caller sees your name at once")
-    .requiredOption("--officer NAME", "who takes it")
+    .requiredOption("--officer <NAME>", "who takes it")
   act(ack, program, acknowledge)
   return hotline
 }
@@ -52,17 +52,21 @@ function raiseCommand(program: Program): Command {
     .description("ring every desk at once")
     .argument("[text...]", "what happened")
     .requiredOption(
-      "--event KIND",
+      "--event <KIND>",
       SIGNAL_EVENT_KINDS.list.join(", "),
       oneOf(SIGNAL_EVENT_KINDS.list),
     )
-    .option("--to CODES", "missions to ring (default: the desks of the network)", missions)
-    .option("--place TEXT", "where it happened")
-    .option("--urgency WORD", SIGNAL_URGENCIES.list.join(", "), oneOf(SIGNAL_URGENCIES.list))
-    .option("--severity WORD", SIGNAL_SEVERITIES.list.join(", "), oneOf(SIGNAL_SEVERITIES.list))
-    .option("--certainty WORD", SIGNAL_CERTAINTIES.list.join(", "), oneOf(SIGNAL_CERTAINTIES.list))
-    .option("--officer NAME", "who raises it")
-    .option("--kind KIND", `what it is: ${KINDS.list.join(", ")}`, oneOf(KINDS.list))
+    .option("--to <CODES>", "missions to ring (default: the desks of the network)", missions)
+    .option("--place <TEXT>", "where it happened")
+    .option("--urgency <WORD>", SIGNAL_URGENCIES.list.join(", "), oneOf(SIGNAL_URGENCIES.list))
+    .option("--severity <WORD>", SIGNAL_SEVERITIES.list.join(", "), oneOf(SIGNAL_SEVERITIES.list))
+    .option(
+      "--certainty <WORD>",
+      SIGNAL_CERTAINTIES.list.join(", "),
+      oneOf(SIGNAL_CERTAINTIES.list),
+    )
+    .option("--officer <NAME>", "who raises it")
+    .option("--kind <KIND>", `what it is: ${KINDS.list.join(", ")}`, oneOf(KINDS.list))
     .option(
       "--wait [SECONDS]",
       `stay and show displayed and acknowledged (default: ${WAIT_SECONDS} s at most)`,

@@ -12,12 +12,12 @@ export function ledgerCommand(program: Program): Command {
   const verify = ledger
     .command("verify")
     .description("check every block of this node's copy, from the first on")
-    .option("--save FILE", "write the verified copy, for an auditor")
+    .option("--save <FILE>", "write the verified copy, for an auditor")
   act(verify, program, verifyLedger)
   const proof = ledger
     .command("proof <id>")
     .description("write the proof that a cable or signal stands on the ledger")
-    .option("--out FILE", "where to write it (default: the ID's beginning with .proof)")
+    .option("--out <FILE>", "where to write it (default: the ID's beginning with .proof)")
     .addHelpText(
       "after",
       `

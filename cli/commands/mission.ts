@@ -3,6 +3,7 @@
 import { Command } from "commander"
 import type { MissionInfo } from "../../node/api/shapes.ts"
 import { GENESIS_BYTES_MAX, REQUEST_BYTES_MAX } from "../../protocol/limits.ts"
+import { NodeError } from "../../node/errors.ts"
 import { CliError } from "../errors.ts"
 import { readBytes, writeBytes } from "../files.ts"
 import { homeOptions, withHomeOptions, type HomeOptions } from "../home-options.ts"
@@ -18,12 +19,16 @@ interface ConfirmOptions {
   readonly yes?: boolean
 }
 
+interface RevokeOptions extends ConfirmOptions {
+  readonly reason: string
+}
+
 export function missionCommand(program: Program): Command {
   const mission = new Command("mission").description("who belongs to the network; join and leave")
   const request = withHomeOptions(mission.command("request"))
     .description("make this machine's keys and a request to be admitted")
-    .requiredOption("--network GENESIS", "the genesis file that headquarters gave out")
-    .option("--out FILE", "where to write the request (default: CODE.request)")
+    .requiredOption("--network <GENESIS>", "the genesis file that headquarters gave out")
+    .option("--out <FILE>", "where to write the request (default: CODE.request)")
     .addHelpText(
       "after",
       `
@@ -42,6 +47,7 @@ Then carry LON.request to headquarters, and tell them the fingerprint by telepho
   const revoke = mission
     .command("revoke <code>")
     .description("end a mission's keys for good, such as after a seizure (headquarters)")
+    .option("--reason <TEXT>", "why; it stands on the ledger for all to read", "not given")
     .option("--yes", "do not ask")
   act(revoke, program, revokeMission)
   act(
@@ -80,7 +86,7 @@ async function admitMission(
   const { terminal, home } = session
   const request = await readBytes(file, REQUEST_BYTES_MAX)
   const client = await session.client()
-  const [ledger, missions] = await Promise.all([client.ledgerStatus(), client.missions()])
+  const ledger = await client.ledgerStatus()
   const setup = await import("../../node/setup.ts")
   const facts = await setup.inspectRequest({ home, request })
   terminal.fields([
@@ -96,7 +102,7 @@ async function admitMission(
   const passphrase = await passphraseFor(session, { isNew: false })
   const payloads = await terminal.during(
     "busy.open",
-    setup.buildAdmission({ home, passphrase, request, ledger, missions }),
+    setup.buildAdmission({ home, passphrase, request, ledger }),
   )
   const final = await terminal.during("busy.ledger", client.submitGovernance(payloads))
   terminal.json({ code: facts.code, fingerprint: facts.fingerprint, ...final })
@@ -105,15 +111,16 @@ async function admitMission(
 
 async function revokeMission(
   session: Session,
-  options: ConfirmOptions,
+  options: RevokeOptions,
   code: string,
 ): Promise<void> {
   const { terminal, home } = session
+  const reason = options.reason.normalize("NFC")
   const client = await session.client()
   const [ledger, missions] = await Promise.all([client.ledgerStatus(), client.missions()])
   const mission = missions.find((one) => one.code === code.toUpperCase())
   if (mission === undefined) {
-    throw new CliError("USAGE", `no mission ${code}`, {
+    throw new NodeError("MISSION_UNKNOWN", `no mission ${code}`, {
       hint: "`tarbarta mission list` names them",
     })
   }
@@ -123,7 +130,7 @@ async function revokeMission(
   const setup = await import("../../node/setup.ts")
   const payloads = await terminal.during(
     "busy.open",
-    setup.buildRevocation({ home, passphrase, mission, ledger }),
+    setup.buildRevocation({ home, passphrase, mission, ledger, reason }),
   )
   const final = await terminal.during("busy.ledger", client.submitGovernance(payloads))
   terminal.json({ code: mission.code, ...final })

@@ -17,9 +17,9 @@ export function networkCommand(program: Program): Command {
     network.command("create").argument("<name>", "name of the network"),
   )
     .description("make a network, with this machine as headquarters' node")
-    .option("--origin LINE", "name of the ledger for auditors, such as ledger.example/tarbarta")
+    .option("--origin <LINE>", "name of the ledger for auditors, such as ledger.example/tarbarta")
     .addOption(
-      new Option("--transport PROTOCOL", "how links are encrypted, for the whole network")
+      new Option("--transport <PROTOCOL>", "how links are encrypted, for the whole network")
         .choices(["noise", "tls-pq"])
         .default("noise"),
     )

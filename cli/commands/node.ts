@@ -27,7 +27,7 @@ export function nodeCommand(program: Program): Command {
       "after",
       `
 The passphrase is asked for, or read from the file that TARBARTA_PASSPHRASE_FILE names.
-With --background the node writes its messages to run/node.log in its home.
+With --background the node writes its log to node.log in its home.
 `,
     )
   act(start, program, startNode)
@@ -36,7 +36,7 @@ With --background the node writes its messages to run/node.log in its home.
   const stop = node
     .command("stop")
     .description("stop the node and wait until it is gone; nothing is lost")
-    .option("--timeout SECONDS", `wait at most so long (default: ${STOP_SECONDS})`, seconds)
+    .option("--timeout <SECONDS>", `wait at most so long (default: ${STOP_SECONDS})`, seconds)
   act(stop, program, stopNode)
   return node
 }
@@ -68,8 +68,12 @@ async function runNode(
     options.passphraseInput === true
       ? await passphraseFromInput()
       : await passphraseFor(session, { isNew: false })
-  const node = await import("../../node/node.ts")
-  const running = await terminal.during("busy.start", node.startNode({ home, passphrase }))
+  const node = await import("../../node/start.ts")
+  const writeLog = (line: string): void => terminal.log(line)
+  const running = await terminal.during(
+    "busy.start",
+    node.startNode({ home, passphrase, writeLog }),
+  )
   const stop = (): void => {
     terminal.note(terminal.say("node.stopping"))
     running.stop()

@@ -1,8 +1,8 @@
-/** Where a node's local door is: a Unix socket in the `run` folder of its home (security: 0600 in 0700). */
+/** Where a node's local door is, and the words that both of its sides say. */
 
-import { join, resolve } from "node:path"
 import { SOCKET_PATH_BYTES_MAX } from "../../protocol/limits.ts"
 import { NodeError } from "../errors.ts"
+import { homeLayout } from "../home.ts"
 
 /** The only host that a request may name; a Unix socket has none of its own. */
 export const API_HOST = "localhost"
@@ -12,7 +12,7 @@ export const BYTES_TYPE = "application/octet-stream"
 
 /** @throws {@link NodeError} `CONFIG_INVALID` when the home's path is too long for a socket. */
 export function socketPathOf(home: string): string {
-  const path = join(resolve(home), "run", "node.sock")
+  const path = homeLayout(home).socket
   const length = new TextEncoder().encode(path).length
   if (length > SOCKET_PATH_BYTES_MAX) {
     throw new NodeError(

@@ -7,7 +7,6 @@
  * a height that it cannot show, is left alone for a while. Every node serves what it has.
  */
 
-import { setImmediate as nextTurn } from "node:timers/promises"
 import { ProtocolError, TarbartaError } from "../../protocol/errors.ts"
 import * as limits from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
@@ -31,7 +30,7 @@ import {
   type BlocksQuery,
   type SyncState,
 } from "../../ledger/sync.ts"
-import type { Clock, Timer } from "../clock.ts"
+import { createSlices, type Clock, type Timer } from "../clock.ts"
 import { NodeError } from "../errors.ts"
 import type { PeerKey, Transport } from "../network/transport.ts"
 import type { BlockStore } from "../store/blocks.ts"
@@ -249,7 +248,8 @@ export class Follower {
     query: BlocksQuery,
     answer: readonly Uint8Array[],
   ): Promise<TarbartaError | undefined> {
-    const { suite, finality, onAhead } = this.#parts
+    const { suite, clock, finality, onAhead } = this.#parts
+    const giveWay = createSlices(clock, limits.VERIFY_SLICE_MS)
     const staged: Staged[] = []
     let refusal: TarbartaError | undefined
     try {
@@ -260,7 +260,7 @@ export class Follower {
           return undefined
         }
         staged.push(finality.fold(final, head))
-        await nextTurn()
+        await giveWay()
       }
     } catch (error) {
       if (!(error instanceof TarbartaError)) throw error

@@ -17,7 +17,7 @@ import * as limits from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
 import { decodeBlob, encodeNumber, PROTOCOLS } from "../../protocol/wire.ts"
 import { bytesToHex } from "@noble/hashes/utils.js"
-import type { Clock } from "../clock.ts"
+import type { Clock, Timer } from "../clock.ts"
 import { NodeError } from "../errors.ts"
 import type { PeerKey, Transport } from "../network/transport.ts"
 import { BlockStore, type Place } from "../store/blocks.ts"
@@ -65,6 +65,7 @@ export class Ledger {
   readonly #listeners = new Set<(final: Final) => void>()
   #running: Running | undefined
   #repair: Promise<Repaired> | undefined
+  #healTimer: Timer | undefined
 
   /**
    * Registers its protocols with the transport, which must not have started.
@@ -108,7 +109,7 @@ export class Ledger {
    */
   async start(): Promise<void> {
     assert(this.#running === undefined, "a ledger starts once")
-    const { suite, database, transport, clock, log, validator: keys, onFatal } = this.#parts
+    const { suite, database, transport, clock, log, validator: keys } = this.#parts
     const { directory } = this
     const chainId = directory.net
     const store = await BlockStore.open(database, suite, chainId)
@@ -129,7 +130,7 @@ export class Ledger {
       ...{ suite, transport, clock, log, store, finality },
       validators: () => this.#validatorPeers(),
       ...(validator && { onAhead: (peer, certificate) => validator.judge(peer, certificate) }),
-      onDamage: () => void this.repair().catch(ignoreDamage(onFatal)),
+      onDamage: () => void this.#heal(),
       onFatal: this.#fail,
     })
     this.#running = { store, finality, follower, validator }
@@ -139,6 +140,7 @@ export class Ledger {
   }
 
   stop(): void {
+    this.#healTimer?.cancel()
     this.#submitter.stop()
     this.#running?.follower.stop()
     this.#running?.validator?.stop()
@@ -238,8 +240,8 @@ export class Ledger {
    * @throws NodeError `LEDGER_INVALID` or `STORE_DAMAGED`, naming what and where.
    */
   async verifyAll(options: VerifyOptions = {}): Promise<VerifiedLedger> {
-    const { suite, genesisBytes } = this.#parts
-    return await verifyStored(suite, genesisBytes, this.#live().store, options)
+    const { suite, genesisBytes, clock } = this.#parts
+    return await verifyStored(suite, genesisBytes, this.#live().store, { clock, ...options })
   }
 
   /** Finds stored blocks that cannot be read and heals them from peers; one run at a time. */
@@ -258,6 +260,24 @@ export class Ledger {
       this.#repair = undefined
     })
     return await this.#repair
+  }
+
+  /** Damage that no peer can heal now is tried again later; it was told to the operator. */
+  async #heal(): Promise<void> {
+    if (this.#healTimer !== undefined) return
+    try {
+      await this.repair()
+    } catch (error) {
+      if (!(error instanceof NodeError) || error.code !== "STORE_DAMAGED") {
+        this.#fail(error)
+        return
+      }
+      this.#parts.log.warn(error.code, { message: error.message })
+      this.#healTimer ??= this.#parts.clock.after(limits.RETRY_MAX_MS, () => {
+        this.#healTimer = undefined
+        void this.#heal()
+      })
+    }
   }
 
   #submit(batch: Uint8Array): number {
@@ -293,13 +313,5 @@ export class Ledger {
   readonly #fail = (error: unknown): void => {
     this.stop()
     this.#parts.onFatal(error)
-  }
-}
-
-/** Damage that nobody could heal yet was told to the operator; all else ends the node. */
-function ignoreDamage(onFatal: (error: unknown) => void): (error: unknown) => void {
-  return (error) => {
-    if (error instanceof NodeError && error.code === "STORE_DAMAGED") return
-    onFatal(error)
   }
 }

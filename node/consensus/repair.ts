@@ -6,7 +6,6 @@
  * hashes are not fetched but computed again.
  */
 
-import { setImmediate as nextTurn } from "node:timers/promises"
 import { blockHash, decodeFinalBlock, type FinalBlock } from "../../ledger/block.ts"
 import { verifyCertificate } from "../../ledger/certificate.ts"
 import { LedgerError } from "../../ledger/errors.ts"
@@ -70,7 +69,6 @@ async function findDamaged(store: BlockStore): Promise<Span[]> {
     const last = spans.at(-1)
     if (last?.to === height - 1) spans[spans.length - 1] = { from: last.from, to: height }
     else spans.push({ from: height, to: height })
-    await nextTurn()
   }
   return spans
 }

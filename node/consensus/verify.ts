@@ -6,7 +6,6 @@
  * at a time, and the event loop turns between two of them.
  */
 
-import { setImmediate as nextTurn } from "node:timers/promises"
 import { concatBytes } from "@noble/hashes/utils.js"
 import { decodeFinalBlock, encodeFinalBlock, type Block, type FinalBlock } from "../../ledger/block.ts"
 import { acceptBlock, genesisHead, type ChainHead } from "../../ledger/chain.ts"
@@ -17,8 +16,9 @@ import { Directory } from "../../protocol/directory.ts"
 import { decodeBatch, verifyBatch, type Batch } from "../../protocol/entry.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
 import { FieldReader } from "../../protocol/fields.ts"
-import { BATCH_BYTES_MAX, BLOCK_HEADER_BYTES } from "../../protocol/limits.ts"
+import { BATCH_BYTES_MAX, BLOCK_HEADER_BYTES, VERIFY_SLICE_MS } from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
+import { createSlices, systemClock, type Clock } from "../clock.ts"
 import { NodeError } from "../errors.ts"
 import type { BlockStore } from "../store/blocks.ts"
 import { TILE_BYTES, TILE_LEVELS } from "../store/tiles.ts"
@@ -36,6 +36,8 @@ export interface VerifyOptions {
   /** Called after every block, with the numbers so far. */
   readonly onProgress?: (blocks: number, entries: number) => void
   readonly signal?: AbortSignal
+  /** Says when other work gets its turn; the machine's when absent. */
+  readonly clock?: Clock
 }
 
 /**
@@ -51,11 +53,12 @@ export async function verifyLedgerCopy(
   options: VerifyOptions = {},
 ): Promise<VerifiedLedger> {
   const verifier = new LedgerVerifier(suite, genesisBytes)
+  const giveWay = createSlices(options.clock ?? systemClock, VERIFY_SLICE_MS)
   for await (const bytes of blocks) {
     options.signal?.throwIfAborted()
     verifier.take(bytes)
     options.onProgress?.(verifier.head.height, verifier.head.frontier.size)
-    await nextTurn()
+    await giveWay()
   }
   return verifier.result()
 }
@@ -74,6 +77,7 @@ export async function verifyStored(
 ): Promise<VerifiedLedger> {
   const { head } = store
   const verifier = new LedgerVerifier(suite, genesisBytes)
+  const giveWay = createSlices(options.clock ?? systemClock, VERIFY_SLICE_MS)
   const tiles = new TileCollector()
   for (let height = 1; height <= head.height; height++) {
     options.signal?.throwIfAborted()
@@ -85,7 +89,7 @@ export async function verifyStored(
       throw new NodeError("STORE_DAMAGED", `ledger store: tree tile ${level}/${number} is wrong`)
     }
     options.onProgress?.(height, verifier.head.frontier.size)
-    await nextTurn()
+    await giveWay()
   }
   if (!equalBytes(verifier.head.hash, head.hash)) {
     throw new NodeError("LEDGER_INVALID", `ledger: block ${head.height} is not the stored head`)

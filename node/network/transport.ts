@@ -29,7 +29,10 @@ export interface ProtocolSpec {
 /**
  * Answers one request. An answer that must be durable is returned only after the disk has it.
  * A thrown `TarbartaError` reaches the other side as `REQUEST_REFUSED` with its code; anything else
- * thrown there is a bug and resets the stream.
+ * thrown there is a bug, is logged and resets the stream (`PEER_UNREACHABLE` on the other side).
+ *
+ * Several requests of one peer are handled at the same time. The bytes of `request` belong to the
+ * handler. It is not told when the asker gives up: what it did stands, so requests are idempotent.
  */
 export type RequestHandler = (from: PeerKey, request: Uint8Array) => Promise<Uint8Array>
 
@@ -39,7 +42,9 @@ export interface Transport {
 
   /**
    * Sends one request and waits for its answer. Many may be under way at once to one peer; they
-   * start in the order in which they were made.
+   * start in the order in which they were made, except that requests of at most `FRAME_BYTES_MAX`
+   * overtake longer ones. `message` must not change until the promise is settled. An aborted
+   * `signal` rejects with its reason.
    *
    * Failures (`NodeError`): `PEER_UNREACHABLE`, `PEER_DENIED`, `STREAM_DEADLINE`, `STREAM_LIMIT`,
    * `STREAM_PROTOCOL`, `REQUEST_REFUSED` with the remote code in `refusal`, `NODE_BUSY` when the
@@ -52,7 +57,7 @@ export interface Transport {
     options?: { signal?: AbortSignal; timeoutMs?: number },
   ): Promise<Uint8Array>
 
-  /** Peers with a live, admitted connection. */
+  /** Peers with a live, admitted connection for each lane. */
   connected(): PeerKey[]
 
   /** Called when a peer becomes reachable (either side dialled) or is lost. Returns unsubscribe. */
@@ -61,7 +66,9 @@ export interface Transport {
   /**
    * The members that may connect, with the multiaddrs to try. Replaces the former list; live
    * connections of peers that are gone from it are closed at once. `keep` members are redialled
-   * for ever by the transport itself (backoff at most 5 s for them), others on demand.
+   * for ever by the transport itself (backoff at most 5 s for them), others on demand. May be
+   * called before `start`; the own key in the list is ignored. A peer without addresses is reached
+   * when it dials us.
    */
   setMembers(members: readonly Member[]): void
 

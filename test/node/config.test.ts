@@ -9,13 +9,14 @@ import { temporaryFolder } from "../support/folder.ts"
 const parse = (text: string) => parseConfig(new TextEncoder().encode(text), "config.json")
 
 describe("a configuration", () => {
-  it("has its defaults where there is no file, and where a key is left out", async () => {
+  it("has its defaults where a key is left out, and must be there", async () => {
     const path = join(await temporaryFolder(), "config.json")
-    expect(await readConfig(path)).toEqual(DEFAULT_CONFIG)
-    expect(parse("{}")).toEqual(DEFAULT_CONFIG)
-    const given = parse(`{"listen": [], "freeSpace": {"percent": 1}}`)
+    await expect(readConfig(path)).rejects.toMatchObject({ code: "CONFIG_INVALID" })
+    expect(parse(`{"mission": "LIS"}`)).toEqual({ ...DEFAULT_CONFIG, mission: "LIS" })
+    const given = parse(`{"mission": "LIS", "listen": [], "freeSpace": {"percent": 1}}`)
     expect(given).toEqual({
       ...DEFAULT_CONFIG,
+      mission: "LIS",
       listen: [],
       freeSpace: { bulkPercent: 10, percent: 1 },
     })
@@ -24,13 +25,10 @@ describe("a configuration", () => {
   it("reads back as it was written", async () => {
     const path = join(await temporaryFolder(), "config.json")
     const config = {
+      mission: "LIS",
       listen: ["/ip4/0.0.0.0/tcp/0", "/ip6/::1/tcp/443/ws"],
-      announce: ["/dns4/lisbon.example.org/tcp/443/wss"],
-      encryption: "tls-pq",
-      lanes: { urgentCreditBytes: 65_536, bulkCreditBytes: 1_048_576 },
       logLevel: "debug",
       relay: true,
-      desks: ["DAC", "LON"],
       freeSpace: { bulkPercent: 20, percent: 0 },
     } as const
     await writeConfig(path, config)
@@ -46,14 +44,11 @@ describe("a configuration", () => {
       [`{"listen": "/ip4/1.2.3.4/tcp/1"}`, /listen: expected a list/],
       [`{"listen": ["/ip4/1.2.3.4/tcp/65536"]}`, /listen\[0\]: expected a multiaddr/],
       [`{"listen": ["/ip4/1.2.3.4/udp/1"]}`, /listen\[0\]/],
-      [`{"announce": [7]}`, /announce\[0\]: expected text, got 7/],
-      [`{"encryption": "none"}`, /encryption: expected noise, tls-pq, got "none"/],
-      [`{"lanes": []}`, /lanes: expected an object/],
-      [`{"lanes": {"bulk": 1}}`, /lanes\.bulk: unknown key/],
-      [`{"lanes": {"bulkCreditBytes": 1}}`, /lanes\.bulkCreditBytes: expected an integer in/],
+      [`{"mission": "lis"}`, /mission: expected a mission's code, got "lis"/],
+      [`{"listen": [7]}`, /mission: expected text, got nothing/],
+      [`{"mission": "LIS", "listen": [7]}`, /listen\[0\]: expected text, got 7/],
       [`{"logLevel": null}`, /logLevel: expected .* got null/],
       [`{"relay": "yes"}`, /relay: expected true or false/],
-      [`{"desks": ["dac"]}`, /desks\[0\]: expected a mission's code/],
       [`{"freeSpace": {"percent": 11}}`, /freeSpace\.percent: expected at most bulkPercent/],
       [`{"freeSpace": {"bulkPercent": 1.5}}`, /freeSpace\.bulkPercent: expected an integer/],
     ]

@@ -5,7 +5,7 @@ import { concatBytes } from "../../protocol/bytes.ts"
 import { isSoundPoint } from "../../protocol/ed25519.ts"
 import { portableSuite } from "../../protocol/portable.ts"
 import { nativeSuite } from "../../node/suite.ts"
-import { hex, readFrozen, testVectors } from "../support/vectors.ts"
+import { hex, readFrozen, publishedVectors } from "../support/vectors.ts"
 
 interface Frozen {
   readonly cases: readonly {
@@ -34,7 +34,7 @@ interface PublishedCase {
   readonly msg: string
 }
 
-const frozen = readFrozen<Frozen>("ed25519-edge.json")
+const frozen = readFrozen("ed25519-edge.json") as Frozen
 
 describe.each([portableSuite, nativeSuite])("the $name verifier", (suite) => {
   it(`keeps its verdicts on ${frozen.cases.length} edge cases`, () => {
@@ -56,17 +56,17 @@ describe.each([portableSuite, nativeSuite])("the $name verifier", (suite) => {
     }
   })
 
-  testVectors<readonly PublishedCase[]>({
+  const published = publishedVectors<readonly PublishedCase[]>({
     file: "cctv/ed25519vectors.json",
-    title: "keeps its verdicts on the published edge cases",
     count: (cases) => cases.length,
-    run(cases) {
-      const verdicts = cases.map(({ key, sig, msg }) => {
-        const message = new TextEncoder().encode(msg)
-        return suite.ed25519Verify(hex(key), message, hex(sig)) ? "1" : "0"
-      })
-      expect(verdicts.join("")).toBe(frozen.published[suite.name])
-    },
+  })
+  it(published.name("keeps its verdicts on the published edge cases"), (task) => {
+    const cases = published.read(task)
+    const verdicts = cases.map(({ key, sig, msg }) => {
+      const message = new TextEncoder().encode(msg)
+      return suite.ed25519Verify(hex(key), message, hex(sig)) ? "1" : "0"
+    })
+    expect(verdicts.join("")).toBe(frozen.published[suite.name])
   })
 
   it("answers false to keys and signatures of any other length", () => {

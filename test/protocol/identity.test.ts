@@ -223,9 +223,14 @@ describe("a mission's code and keys", () => {
     expect(isMissionTaken({ ...mine, code: "LON" }, theirs)).toBe(true)
     expect(isMissionTaken({ ...mine, officers: theirs.officers }, theirs)).toBe(true)
     const keys = [
-      ...["identityKey", "signingKey", "transportKey", "submitKey", "witnessKey", "witnessPqKey"],
+      "identityKey",
+      "signingKey",
+      "transportKey",
+      "submitKey",
+      "witnessKey",
+      "witnessPqKey",
     ] as const
-    for (const key of keys as readonly (keyof MissionFacts)[]) {
+    for (const key of keys) {
       expect(isMissionTaken({ ...mine, [key]: theirs[key] }, theirs), key).toBe(true)
     }
   })

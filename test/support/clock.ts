@@ -68,7 +68,7 @@ export function createVirtualClock(startMs: number = Date.UTC(2026, 0, 1)): Virt
   }
 
   return {
-    now: () => wallMs + elapsedMs,
+    now: () => Math.floor(wallMs + elapsedMs),
     monotonicMs: () => elapsedMs,
     after(delayMs, run): Timer {
       const entry: Entry = { atMs: elapsedMs + Math.max(0, delayMs), order: made, run }

@@ -54,7 +54,7 @@ let peak = base
 // The attack is measured while it runs, not only after it.
 setInterval(() => {
   peak = Math.max(peak, collected())
-}, 200).unref()
+}, 500).unref()
 
 console.log(host.addresses()[0])
 createInterface(process.stdin).on("line", () => {

@@ -16,6 +16,9 @@ import { createMinistry, type Ministry, type MinistryOptions, type MinistryPost 
 import { createSimulatedNetwork, type Link, type SimulatedNetwork } from "./network.ts"
 import { seededRandom } from "./rng.ts"
 
+/** Turns of the event loop for computing, before virtual time moves on. */
+const SETTLE_TURNS = 100
+
 /** The consensus log's file: what is synced survives a crash, what is on its way may or may not. */
 export class SimulatedLogFile implements ConsensusLog {
   readonly #clock: VirtualClock
@@ -275,15 +278,26 @@ export class LedgerWorld {
     for (const node of this.nodes) if (!node.isUp) await this.during(node.start())
   }
 
-  /** Runs virtual time until a promise of the node's own has settled. */
-  async during<T>(promise: Promise<T>, withinMs = 60_000): Promise<T> {
+  /** Runs virtual time until a promise of the node's own has settled. Computing takes none. */
+  async during<T>(promise: Promise<T>, withinMs = 24 * 3_600_000): Promise<T> {
     let isSettled = false
     const settled = promise.finally(() => {
       isSettled = true
     })
     settled.catch(() => undefined)
+    for (let turn = 0; turn < SETTLE_TURNS && !isSettled; turn++) await this.clock.settle()
     await this.clock.runUntil(() => isSettled, withinMs)
     return await settled
+  }
+
+  /** The encoded blocks that a node has. */
+  async blocksOf(node: LedgerNode): Promise<Uint8Array[]> {
+    const blocks: Uint8Array[] = []
+    const collect = async (): Promise<void> => {
+      for await (const block of node.ledger.blocks()) blocks.push(block)
+    }
+    await this.during(collect())
+    return blocks
   }
 
   /** True when all posts that are up have the same head and nothing waits. */

@@ -7,44 +7,48 @@
 
 import { existsSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import { hexToBytes } from "@noble/hashes/utils.js"
-import { it } from "vitest"
+import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js"
+import type { TestContext } from "vitest"
+import { AssertionError } from "../../protocol/assert.ts"
+import { refusal } from "./refusal.ts"
 
 const BESIDE = fileURLToPath(new URL("../../../shared/data", import.meta.url))
 const ROOT = `${process.env["TARBARTA_DATA"] ?? BESIDE}/vectors`
 const FROZEN = fileURLToPath(new URL("../vectors", import.meta.url))
 
-/** One published file and what to do with it. */
+/** One published file. */
 export interface PublishedVectors<T> {
-  /** Path under the folder `vectors`, such as `xwing/test-vectors.json`. */
-  readonly file: string
-  /** What holds for all cases; the test's name. */
-  readonly title: string
-  /** From the file's bytes; JSON when absent. */
-  readonly parse?: (bytes: Uint8Array) => T
-  /** How many cases are about to run. */
-  readonly count: (data: T) => number
-  readonly run: (data: T) => void | Promise<void>
+  /** A test's name: what it holds, with the file and the count of cases. */
+  name(claim: string): string
+  /** The contents; skips the test, saying why, where the file is missing. */
+  read(context: TestContext): T
 }
 
-/** Declares one test over a published file, or a visible skip. */
-export function testVectors<T>(vectors: PublishedVectors<T>): void {
-  const path = `${ROOT}/${vectors.file}`
+/**
+ * Looks for a published file. `file` is a path under the folder `vectors`; its contents are JSON
+ * unless `parse` says otherwise, and `count` tells how many cases a test is about to run.
+ */
+export function publishedVectors<T>(source: {
+  readonly file: string
+  readonly parse?: (bytes: Uint8Array) => T
+  readonly count: (data: T) => number
+}): PublishedVectors<T> {
+  const path = `${ROOT}/${source.file}`
   if (!existsSync(path)) {
-    it(`${vectors.title} (${vectors.file})`, (context) => {
-      context.skip(`published vectors not found: ${vectors.file}`)
-    })
-    return
+    return {
+      name: (claim) => `${claim} (${source.file})`,
+      read: (context) => context.skip(`published vectors not found: ${source.file}`),
+    }
   }
-  const data = (vectors.parse ?? parseJson<T>)(readFileSync(path))
-  it(`${vectors.title} (${vectors.file}: ${vectors.count(data)} cases)`, async () => {
-    await vectors.run(data)
-  })
+  const bytes = readFileSync(path)
+  const data = source.parse === undefined ? (parseJson(bytes) as T) : source.parse(bytes)
+  const counted = `${source.file}: ${source.count(data)} cases`
+  return { name: (claim) => `${claim} (${counted})`, read: () => data }
 }
 
 /** The project's own frozen vectors, `test/vectors/<name>`. They are always there. */
-export function readFrozen<T>(name: string): T {
-  return parseJson<T>(readFileSync(`${FROZEN}/${name}`))
+export function readFrozen(name: string): unknown {
+  return parseJson(readFileSync(`${FROZEN}/${name}`))
 }
 
 /** Reads `name = hex` lines; other lines, such as matrices, are left as they are. */
@@ -61,6 +65,20 @@ export function parseAssignments(bytes: Uint8Array): Readonly<Record<string, str
 export function hex(text: string | undefined): Uint8Array {
   if (text === undefined) throw new Error("a field is missing in a file of vectors")
   return hexToBytes(text)
+}
+
+/** The outcome of an action that breaks a promise which callers must keep. */
+export const BROKEN_PROMISE = "assertion"
+
+/** What an action gives, in one word: bytes in hex, the code of a refusal, a broken promise. */
+export function outcome(action: () => Uint8Array): string {
+  let bytes = ""
+  try {
+    return refusal(() => (bytes = bytesToHex(action()))) ?? bytes
+  } catch (error) {
+    if (error instanceof AssertionError) return BROKEN_PROMISE
+    throw error
+  }
 }
 
 /** Wycheproof's frame: groups of tests. */
@@ -81,6 +99,6 @@ export function countCases(data: Wycheproof<{ readonly tests: readonly unknown[]
   return data.testGroups.reduce((sum, group) => sum + group.tests.length, 0)
 }
 
-function parseJson<T>(bytes: Uint8Array): T {
-  return JSON.parse(new TextDecoder().decode(bytes)) as T
+function parseJson(bytes: Uint8Array): unknown {
+  return JSON.parse(new TextDecoder().decode(bytes))
 }

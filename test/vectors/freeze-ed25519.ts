@@ -79,9 +79,11 @@ function edgeCases(): readonly EdgeCase[] {
   const mixedCommitment = Point.BASE.multiply(r).add(torsion).toBytes()
   const message = encoder.encode("edge")
   const identity = Point.ZERO.toBytes()
-  const [identityAgain, notCanonical] = [hexToBytes(`ee${"ff".repeat(30)}7f`), new Uint8Array(32).fill(255)]
+  const identityAgain = hexToBytes(`ee${"ff".repeat(30)}7f`)
+  const notCanonical = new Uint8Array(32).fill(255)
   if (key === undefined || commitment === undefined) throw new Error("two points were made")
   const plain = { key, commitment, a, r, message }
+  const mixed = { ...plain, key: mixedKey }
   const multiple = messageWhere(mixedKey, commitment, true)
   const other = messageWhere(mixedKey, commitment, false)
   const reEncoded = forge("", { ...plain, key: identity, a: 0n })
@@ -91,14 +93,18 @@ function edgeCases(): readonly EdgeCase[] {
     forge("scalar with its top bits set", plain, (scalar) => scalar | (7n << 253n)),
     forge("scalar one too large", plain, (scalar) => scalar + 1n),
     forge("scalar equal to the group order", { ...plain, a: 0n, r: 0n }, () => Fn.ORDER),
-    forge("mixed-order key, valid with the cofactor only", { ...plain, key: mixedKey, message: other }),
-    forge("mixed-order key, valid without the cofactor", { ...plain, key: mixedKey, message: multiple }),
+    forge("mixed-order key, valid with the cofactor only", { ...mixed, message: other }),
+    forge("mixed-order key, valid without the cofactor", { ...mixed, message: multiple }),
     forge("mixed-order commitment", { ...plain, commitment: mixedCommitment }),
     forge("key is the identity", { ...plain, key: identity, a: 0n }),
     forge("key is the identity, not canonical", { ...plain, key: identityAgain, a: 0n }),
     { ...reEncoded, name: "hashed with another encoding of the key", publicKey: identityAgain },
     forge("commitment is the identity", { ...plain, commitment: identity, r: 0n }),
-    forge("commitment is the identity, not canonical", { ...plain, commitment: identityAgain, r: 0n }),
+    forge("commitment is the identity, not canonical", {
+      ...plain,
+      commitment: identityAgain,
+      r: 0n,
+    }),
     forge("key is no point", { ...plain, key: notCanonical }),
     forge("commitment is no point", { ...plain, commitment: notCanonical }),
   ]

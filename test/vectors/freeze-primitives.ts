@@ -54,7 +54,9 @@ function hpkeCases(): readonly unknown[] {
   return [0, 32, 300].map((length, index) => {
     const random = seededRandom(`hpke ${index}`)
     const seed = random(32)
-    const [info, associatedData, plaintext] = [random(index * 40), random(index * 7), random(length)]
+    const info = random(index * 40)
+    const associatedData = random(index * 7)
+    const plaintext = random(length)
     const publicKey = kemPublicKey(portableSuite, seed)
     const randomSeed = `hpke seal ${index}`
     const sealed = sealBase(

@@ -1,0 +1,158 @@
+import { bytesToHex } from "@noble/hashes/utils.js"
+import * as fc from "fast-check"
+import { describe, expect, it } from "vitest"
+import { encode } from "../../protocol/codec.ts"
+import {
+  BATCH_BYTES_MAX,
+  BLOCKS_PER_ANSWER_MAX,
+  ENVELOPE_BYTES_MAX,
+  REASSEMBLY_BYTES_MAX,
+  RECEIPTS_BYTES_MAX,
+  STORED_BLOCK_BYTES_MAX,
+} from "../../protocol/limits.ts"
+import {
+  decodeBlob,
+  decodeBlocksAnswer,
+  decodeBlocksRequest,
+  decodeCopyRequest,
+  decodeCopyStatus,
+  decodeNumber,
+  encodeBlob,
+  encodeBlocksAnswer,
+  encodeBlocksRequest,
+  encodeCopyRequest,
+  encodeCopyStatus,
+  encodeNumber,
+  PROTOCOLS,
+} from "../../protocol/wire.ts"
+import { refusal } from "../support/refusal.ts"
+import { outcome } from "../support/vectors.ts"
+
+const blob = (bytes: Uint8Array): Uint8Array => decodeBlob(bytes, "sample request", 100)
+const number = (bytes: Uint8Array): number => decodeNumber(bytes, "sample answer")
+
+describe("the table of protocols", () => {
+  it("has an id with a version, and a lane, for each", () => {
+    const ids = Object.values(PROTOCOLS).map(({ id }) => id)
+    expect(new Set<string>(ids).size).toBe(ids.length)
+    for (const [name, protocol] of Object.entries(PROTOCOLS)) {
+      expect(protocol.id).toBe(`/tarbarta/${name}/1`)
+      expect(protocol.requestBytesMax).toBeLessThanOrEqual(REASSEMBLY_BYTES_MAX)
+      expect(protocol.answerBytesMax).toBeLessThanOrEqual(REASSEMBLY_BYTES_MAX)
+    }
+  })
+
+  it("has room for the largest thing that each carries, frame included", () => {
+    const framed = (length: number): number => encodeBlob(new Uint8Array(length)).length
+    expect(PROTOCOLS.deliver.requestBytesMax).toBeGreaterThanOrEqual(framed(ENVELOPE_BYTES_MAX))
+    expect(PROTOCOLS.relay.requestBytesMax).toBeGreaterThanOrEqual(framed(ENVELOPE_BYTES_MAX))
+    expect(PROTOCOLS.submit.requestBytesMax).toBeGreaterThanOrEqual(framed(BATCH_BYTES_MAX))
+    expect(PROTOCOLS.receipt.requestBytesMax).toBeGreaterThanOrEqual(framed(RECEIPTS_BYTES_MAX))
+    const largest = encodeBlocksAnswer([new Uint8Array(STORED_BLOCK_BYTES_MAX)])
+    expect(PROTOCOLS.blocks.answerBytesMax).toBeGreaterThanOrEqual(largest.length)
+    expect(decodeBlocksAnswer(largest)[0]).toHaveLength(STORED_BLOCK_BYTES_MAX)
+    const request = encodeBlocksRequest({ fromHeight: Number.MAX_SAFE_INTEGER, count: 256 })
+    expect(PROTOCOLS.blocks.requestBytesMax).toBeGreaterThanOrEqual(request.length)
+    const height = encodeNumber(Number.MAX_SAFE_INTEGER)
+    expect(PROTOCOLS.height.requestBytesMax).toBeGreaterThanOrEqual(height.length)
+  })
+})
+
+describe("requests and answers", () => {
+  it("give back what was encoded", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 1, maxLength: 100 }), fc.maxSafeNat(), (bytes, n) => {
+        expect(blob(encodeBlob(bytes))).toEqual(bytes)
+        expect(decodeCopyRequest(encodeCopyRequest(bytes))).toEqual(bytes)
+        expect(number(encodeNumber(n))).toBe(n)
+        const request = { fromHeight: n, count: bytes.length }
+        expect(decodeBlocksRequest(encodeBlocksRequest(request))).toEqual(request)
+        expect(decodeBlocksAnswer(encodeBlocksAnswer([bytes, bytes]))).toEqual([bytes, bytes])
+      }),
+      { numRuns: 300 },
+    )
+    for (const status of ["stored", "duplicate", "later"] as const) {
+      expect(decodeCopyStatus(encodeCopyStatus(status))).toBe(status)
+    }
+    expect(decodeBlocksAnswer(encodeBlocksAnswer([]))).toEqual([])
+  })
+
+  it("accept no bytes that would be encoded otherwise, and refuse with a code", () => {
+    const decoders: readonly ((bytes: Uint8Array) => Uint8Array)[] = [
+      (bytes) => encodeBlob(blob(bytes)),
+      (bytes) => encodeCopyRequest(decodeCopyRequest(bytes)),
+      (bytes) => encodeCopyStatus(decodeCopyStatus(bytes)),
+      (bytes) => encodeNumber(number(bytes)),
+      (bytes) => encodeBlocksRequest(decodeBlocksRequest(bytes)),
+      (bytes) => encodeBlocksAnswer(decodeBlocksAnswer(bytes)),
+    ]
+    const tail = fc.oneof(
+      fc.uint8Array({ maxLength: 12 }),
+      fc.uint8Array({ minLength: 1, maxLength: 6 }).map((bytes) => encode(bytes)),
+      fc.nat(300).map((value) => encode(value)),
+      fc.array(fc.nat(300), { maxLength: 2 }).map((value) => encode(value)),
+    )
+    const nearly = fc
+      .tuple(fc.constantFrom([0x82, 1], [0x83, 1]), tail, tail, fc.boolean())
+      .map(([head, one, two, both]) => Uint8Array.of(...head, ...one, ...(both ? two : [])))
+    let accepted = 0
+    fc.assert(
+      fc.property(fc.oneof(fc.uint8Array({ maxLength: 40 }), nearly), (bytes) => {
+        for (const reencode of decoders) {
+          const result = outcome(() => reencode(bytes))
+          const isAccepted = result === bytesToHex(bytes)
+          if (isAccepted) accepted += 1
+          expect(isAccepted || /^(CODEC_|WIRE_INVALID)/.test(result), result).toBe(true)
+        }
+      }),
+      { numRuns: 2_000 },
+    )
+    expect(accepted).toBeGreaterThan(50)
+  })
+
+  const good: readonly (readonly [string, Uint8Array, (bytes: Uint8Array) => unknown])[] = [
+    ["a copy", encodeCopyRequest(Uint8Array.of(1, 2)), decodeCopyRequest],
+    ["what became of a copy", encodeCopyStatus("stored"), decodeCopyStatus],
+    ["bytes", encodeBlob(Uint8Array.of(1)), blob],
+    ["a number", encodeNumber(1_000), number],
+    ["a request for blocks", encodeBlocksRequest({ fromHeight: 7, count: 9 }), decodeBlocksRequest],
+    ["blocks", encodeBlocksAnswer([Uint8Array.of(5)]), decodeBlocksAnswer],
+  ]
+  it.each(good)("refuse %s of another version, cut, or followed by more", (_, bytes, decode) => {
+    expect(refusal(() => decode(bytes))).toBeUndefined()
+    expect(refusal(() => decode(bytes.with(1, 2)))).toBe("CODEC_VERSION")
+    expect(refusal(() => decode(bytes.with(1, 0)))).toBe("CODEC_VERSION")
+    for (let length = 0; length < bytes.length; length++) {
+      expect(refusal(() => decode(bytes.subarray(0, length)))).toBe("CODEC_TRUNCATED")
+    }
+    expect(refusal(() => decode(Uint8Array.of(...bytes, 0)))).toBe("CODEC_TRAILING")
+  })
+
+  it("refuse an unknown status", () => {
+    for (const status of [0, 4, 2 ** 40]) {
+      expect(
+        refusal(() => decodeCopyStatus(encode([1, status]))),
+        `${status}`,
+      ).toBe("WIRE_INVALID")
+    }
+  })
+
+  it("hold what they carry to its bounds, both ends", () => {
+    expect(refusal(() => blob(encodeBlob(new Uint8Array(100))))).toBeUndefined()
+    expect(refusal(() => blob(encodeBlob(new Uint8Array(101))))).toBe("CODEC_LENGTH")
+    expect(refusal(() => blob(encodeBlob(new Uint8Array(200))))).toBe("CODEC_LENGTH")
+    expect(refusal(() => blob(encodeBlob(new Uint8Array(0))))).toBe("CODEC_LENGTH")
+    const ask = (count: number): string | undefined =>
+      refusal(() => decodeBlocksRequest(encodeBlocksRequest({ fromHeight: 1, count })))
+    expect(ask(BLOCKS_PER_ANSWER_MAX)).toBeUndefined()
+    expect(ask(BLOCKS_PER_ANSWER_MAX + 1)).toBe("CODEC_RANGE")
+    const answer = (count: number): string | undefined => {
+      const blocks = Array.from({ length: count }, () => Uint8Array.of(1))
+      return refusal(() => decodeBlocksAnswer(encodeBlocksAnswer(blocks)))
+    }
+    expect(answer(BLOCKS_PER_ANSWER_MAX)).toBeUndefined()
+    expect(answer(BLOCKS_PER_ANSWER_MAX + 1)).toBe("CODEC_LENGTH")
+    const empty = encodeBlocksAnswer([new Uint8Array(0)])
+    expect(refusal(() => decodeBlocksAnswer(empty))).toBe("CODEC_LENGTH")
+  })
+})
