@@ -92,25 +92,29 @@ async function collect(
   return Buffer.concat(chunks)
 }
 
-/** Where the longest prefix that is UTF-8, up to a cut character, ends. */
+/** Where the first sequence that is not UTF-8 begins. */
 function firstInvalid(bytes: Uint8Array): number {
-  const isText = (length: number): boolean => {
+  const isText = (length: number, isCut: boolean): boolean => {
+    const decoder = new TextDecoder("utf-8", { fatal: true })
     try {
-      new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(0, length), { stream: true })
+      decoder.decode(bytes.subarray(0, length), { stream: isCut })
       return true
     } catch (error) {
       if (error instanceof TypeError) return false
       throw error
     }
   }
+  // Longest beginning that may be a text cut within a character, by halving …
   let valid = 0
   let invalid = bytes.length + 1
   while (invalid - valid > 1) {
     const middle = (valid + invalid) >>> 1
-    if (isText(middle)) valid = middle
+    if (isText(middle, true)) valid = middle
     else invalid = middle
   }
-  return Math.min(valid, bytes.length)
+  // … and the beginning of that character.
+  while (!isText(valid, false)) valid -= 1
+  return valid
 }
 
 function isDirectory(path: string): CliError {

@@ -11,21 +11,21 @@ import { ledgerCommand } from "./commands/ledger.ts"
 import { missionCommand } from "./commands/mission.ts"
 import { networkCommand } from "./commands/network.ts"
 import { nodeCommand } from "./commands/node.ts"
-import { EXIT } from "./errors.ts"
+import { CliError, EXIT } from "./errors.ts"
 import type { Environment, Program } from "./session.ts"
 import { Terminal } from "./terminal.ts"
 import { languageOf, sayIn } from "./words.ts"
 
 const EXAMPLES = `
 Examples:
-  tarbarta cable send --to LON,DEL --subject "Visit" letter.txt    send a file
-  tarbarta cable inbox --unread                                    what has come in
-  tarbarta cable read 4f2a91                                       read one, by a part of its ID
-  tarbarta hotline raise --event medical "Need an ambulance"       ring every desk
-  tarbarta hotline watch                                           be the desk: show and ring
-  tarbarta ledger verify                                           check the whole ledger
+  tarbarta cable send --to LON,DEL letter.txt          send a file
+  tarbarta cable inbox --unread                        what has come in
+  tarbarta cable read 4f2a91                           read one, by a part of its ID
+  tarbarta hotline raise --event medical "Ambulance"   ring every desk
+  tarbarta hotline watch                               be the desk: show and ring
+  tarbarta ledger verify                               check the whole ledger
 
-A node must be running for all but network create, mission request and audit verify.
+All but network create, mission request and audit verify need a running node.
 Exit codes: 0 done, 1 unexpected, 2 wrong usage, 3 no node answers,
             4 refused or verification failed, 5 timed out.
 `
@@ -48,7 +48,7 @@ export async function main(words: readonly string[], environment: Environment): 
     return EXIT.done
   } catch (error) {
     if (!(error instanceof CommanderError)) return terminal.failure(error)
-    // Help and version end this way too; what is wrong has been said by then.
+    // Help and version end this way; help that was not asked for is an answer to wrong usage.
     return error.exitCode === 0 ? EXIT.done : EXIT.usage
   }
 }
@@ -82,13 +82,11 @@ function prepare(command: Command): void {
   command.exitOverride()
   command.configureHelp({ showGlobalOptions: true })
   command.configureOutput({
-    outputError: (text, write) => {
-      const message = text
-        .replace(/^error: /, "")
-        .trim()
-        .replace(/\.$/, "")
-      write(`tarbarta: error: ${message}\n`)
-      write(`tarbarta: hint: \`${pathOf(command)} --help\` shows how it is used\n`)
+    outputError: (text) => {
+      const message = text.replace(/^error: /, "").replace(/\. expected/, ": expected")
+      throw new CliError("USAGE", message.trim().replace(/\n/g, " ").replace(/\.$/, ""), {
+        hint: `\`${pathOf(command)} --help\` shows how it is used`,
+      })
     },
   })
   for (const child of command.commands) prepare(child)

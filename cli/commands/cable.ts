@@ -59,16 +59,17 @@ async function listCables(session: Session, options: InboxOptions): Promise<void
   terminal.table(
     [
       { head: "head.id" },
-      { head: "head.state" },
-      { head: box === "sent" ? "head.to" : "head.from" },
+      { head: box === "sent" ? "head.to" : "head.state" },
+      ...(box === "sent" ? [] : [{ head: "head.from" } as const]),
       { head: "head.precedence" },
       { head: "head.date" },
       { head: "head.subject", isFlexible: true },
     ],
     cables.map((cable) => [
       cable.id.slice(0, SHOWN_DIGITS),
-      box === "sent" ? "" : stateOf(session, cable),
-      box === "sent" ? [...cable.to, ...cable.info].join(",") : cable.from,
+      ...(box === "sent"
+        ? [[...cable.to, ...cable.info].join(",")]
+        : [stateOf(session, cable), cable.from]),
       terminal.say(`precedence.${cable.precedence}`),
       cable.dtg === "" ? terminal.zulu(cable.createdMs) : cable.dtg,
       titleOf(session, cable),

@@ -75,8 +75,8 @@ async function verifyLedger(session: Session, options: { readonly save?: string 
       ? undefined
       : await terminal.during("busy.save", writeBytes(save, await client.ledgerCopy()))
   terminal.json({ ...report, ...(save === undefined ? {} : { file: save, bytes }) })
-  const { blocks, entries, rootHash: root } = report
-  terminal.tell("ledger.verified", { blocks, entries, root })
+  terminal.tell("ledger.verified", { blocks: report.blocks, entries: report.entries })
+  terminal.fields([["label.rootHash", report.rootHash]])
   if (save !== undefined && bytes !== undefined) {
     terminal.tell("ledger.saved", { file: save, bytes })
     terminal.tell("ledger.check", { file: save })

@@ -42,6 +42,9 @@ With --background the node writes its log to node.log in its home.
 }
 
 async function startNode(session: Session, options: StartOptions): Promise<void> {
+  // Before anybody types a passphrase for a home that is not there.
+  const { openHome } = await import("../../node/home.ts")
+  await openHome(session.home)
   if (options.background === true) {
     const passphrase = await passphraseFor(session, { isNew: false })
     const { startInBackground } = await import("../background.ts")

@@ -188,7 +188,7 @@ export class NodeClient {
       signal: options.signal,
       isStream: true,
     })
-    return readLines<NodeEvent>(response)
+    return readLines<NodeEvent>(response, options.signal)
   }
 
   async #json<T>(path: string, options: CallOptions = {}): Promise<T> {
@@ -316,7 +316,10 @@ async function* whole(response: IncomingMessage, lost: () => NodeError): AsyncIt
 }
 
 /** Lines of a stream; one that holds a failure is thrown. A node that ends in mid-line ends the stream. */
-async function* readLines<T extends object>(response: IncomingMessage): AsyncIterable<T> {
+async function* readLines<T extends object>(
+  response: IncomingMessage,
+  signal?: AbortSignal,
+): AsyncIterable<T> {
   response.setEncoding("utf8")
   let rest = ""
   try {
@@ -335,4 +338,6 @@ async function* readLines<T extends object>(response: IncomingMessage): AsyncIte
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ECONNRESET") throw error
   }
+  // Our own going away looks the same on the wire.
+  signal?.throwIfAborted()
 }

@@ -97,7 +97,12 @@ export class Finality {
       entries: entries.map((entry, offset) => ({ index: firstIndex + offset, entry })),
       outcomes,
     }
-    return { final, head, notice, operations: [...operations, ...this.#parts.ownOperations(entries)] }
+    return {
+      final,
+      head,
+      notice,
+      operations: [...operations, ...this.#parts.ownOperations(entries)],
+    }
   }
 
   /** Writes folded blocks in one batch, then tells of each. A failed write ends the node. */

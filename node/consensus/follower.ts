@@ -150,7 +150,12 @@ export class Follower {
 
   /** Tells a peer our height until it has heard: once per contact, validators after each block. */
   #tell(peer: PeerKey): void {
-    const told = this.#told.get(peer) ?? { height: -1, isBusy: false, failures: 0, timer: undefined }
+    const told = this.#told.get(peer) ?? {
+      height: -1,
+      isBusy: false,
+      failures: 0,
+      timer: undefined,
+    }
     this.#told.set(peer, told)
     if (!this.#isRunning || told.isBusy || told.timer !== undefined) return
     const { height } = this.#parts.store.head

@@ -22,7 +22,8 @@ import { NodeError } from "../errors.ts"
 import type { PeerKey, Transport } from "../network/transport.ts"
 import { BlockStore, type Place } from "../store/blocks.ts"
 import type { Database, Operation } from "../store/database.ts"
-import { DirectoryRows } from "../store/directory.ts"
+import { checkDirectoryRows, DirectoryRows } from "../store/directory.ts"
+import { rebuildStore } from "../store/rebuild.ts"
 import { Finality, type Final } from "./finality.ts"
 import { Follower } from "./follower.ts"
 import { repairLedger, type Repaired } from "./repair.ts"
@@ -86,18 +87,18 @@ export class Ledger {
       validators: () => this.#validatorPeers(),
       ...(parts.validator === undefined
         ? {}
-        : { submitHere: async (batch) => await Promise.resolve(this.#submit(batch)) }),
+        : { submitHere: async (batch) => Promise.resolve(this.#submit(batch)) }),
     })
     const { transport } = parts
     transport.handle(PROTOCOLS.height, async (peer, request) => {
-      return await Promise.resolve(this.#live().follower.receiveHeight(peer, request))
+      return Promise.resolve(this.#live().follower.receiveHeight(peer, request))
     })
     transport.handle(PROTOCOLS.blocks, async (_, request) => {
-      return await this.#live().follower.serveBlocks(request)
+      return this.#live().follower.serveBlocks(request)
     })
     transport.handle(PROTOCOLS.submit, async (_, request) => {
       const batch = decodeBlob(request, "submit request", limits.BATCH_BYTES_MAX)
-      return await Promise.resolve(encodeNumber(this.#submit(batch)))
+      return Promise.resolve(encodeNumber(this.#submit(batch)))
     })
   }
 
@@ -112,9 +113,9 @@ export class Ledger {
     const { suite, database, transport, clock, log, validator: keys } = this.#parts
     const { directory } = this
     const chainId = directory.net
-    const store = await BlockStore.open(database, suite, chainId)
+    const store = await this.#open()
     const rows = new DirectoryRows()
-    await rows.load(database, suite, directory)
+    await rows.load(database, suite, directory, store.head.frontier.size)
     const finality = new Finality({
       suite,
       store,
@@ -127,7 +128,12 @@ export class Ledger {
       keys &&
       new Validator({ suite, chainId, clock, log, store, finality, keys, onFatal: this.#fail })
     const follower = new Follower({
-      ...{ suite, transport, clock, log, store, finality },
+      suite,
+      transport,
+      clock,
+      log,
+      store,
+      finality,
       validators: () => this.#validatorPeers(),
       ...(validator && { onAhead: (peer, certificate) => validator.judge(peer, certificate) }),
       onDamage: () => void this.#heal(),
@@ -241,7 +247,7 @@ export class Ledger {
    */
   async verifyAll(options: VerifyOptions = {}): Promise<VerifiedLedger> {
     const { suite, genesisBytes, clock } = this.#parts
-    return await verifyStored(suite, genesisBytes, this.#live().store, { clock, ...options })
+    return verifyStored(suite, genesisBytes, this.#live().store, { clock, ...options })
   }
 
   /** Finds stored blocks that cannot be read and heals them from peers; one run at a time. */
@@ -255,11 +261,30 @@ export class Ledger {
       validatorsOf: finality.validatorsOf,
       log,
       peers: () => transport.connected(),
-      fetch: async (peer, from, count) => await follower.fetch(peer, from, count),
+      fetch: async (peer, from, count) => follower.fetch(peer, from, count),
     }).finally(() => {
       this.#repair = undefined
     })
-    return await this.#repair
+    return this.#repair
+  }
+
+  /**
+   * Opens the store. A follower whose newest rows are damaged keeps the longest sound beginning of its
+   * ledger, and fetches the rest again; a validator must not forget what it certified.
+   */
+  async #open(): Promise<BlockStore> {
+    const { suite, database, genesisBytes, log, validator } = this.#parts
+    const chainId = this.directory.net
+    try {
+      await checkDirectoryRows(database)
+      return await BlockStore.open(database, suite, chainId)
+    } catch (error) {
+      const isDamage = error instanceof NodeError && error.code === "STORE_DAMAGED"
+      if (!isDamage || validator !== undefined) throw error
+      const height = await rebuildStore(database, suite, genesisBytes)
+      log.warn("LEDGER_REBUILT", { height, message: error.message })
+      return BlockStore.open(database, suite, chainId)
+    }
   }
 
   /** Damage that no peer can heal now is tried again later; it was told to the operator. */
@@ -287,7 +312,9 @@ export class Ledger {
   }
 
   #stored(final: Final): void {
-    this.#submitter.settle(this.#ownOf(final.entries.map(({ entry }) => entry)))
+    const isNews = this.#submitter.settle(this.#ownOf(final.entries.map(({ entry }) => entry)))
+    // Rows behind a serial that became final without us knowing of it can be loaded now.
+    if (isNews) this.poke().catch(this.#fail)
     for (const listener of this.#listeners) listener(final)
     if (this.#running?.validator !== undefined) this.#running.follower.announce()
   }

@@ -65,12 +65,18 @@ export async function repairLedger(parts: RepairParts): Promise<Repaired> {
 async function findDamaged(store: BlockStore): Promise<Span[]> {
   const spans: Span[] = []
   for (let height = 1; height <= store.head.height; height++) {
-    if (await isReadable(async () => await store.block(height))) continue
+    if (await isReadable(async () => readBlock(store, height))) continue
     const last = spans.at(-1)
     if (last?.to === height - 1) spans[spans.length - 1] = { from: last.from, to: height }
     else spans.push({ from: height, to: height })
   }
   return spans
+}
+
+/** Reads a block and where its batches stand. */
+async function readBlock(store: BlockStore, height: number): Promise<void> {
+  const { block } = await store.block(height)
+  for (const { submitter, firstSeq } of block.batches) await store.find(submitter, firstSeq)
 }
 
 /** Spans that begin and end where bundles of entries do, so that a bundle is written as a whole. */
@@ -166,8 +172,7 @@ async function verifySpan(
 ): Promise<void> {
   const { suite, store, chainId, validatorsOf } = parts
   const { head } = store
-  let expected =
-    span.to === head.height ? head.hash : (await store.row(span.to + 1)).header.parent
+  let expected = span.to === head.height ? head.hash : (await store.row(span.to + 1)).header.parent
   for (const { block, certificate } of [...finals].reverse()) {
     const { header } = block
     const hash = blockHash(suite, header)

@@ -71,7 +71,8 @@ export class Submitter {
   #unsubscribe: (() => void) | undefined
   /** Newest serial that was loaded or is final; rows are loaded in order, without a hole. */
   #newest = 0
-  #signed: { readonly firstSeq: number; readonly count: number; readonly bytes: Uint8Array } | undefined
+  #signed:
+    { readonly firstSeq: number; readonly count: number; readonly bytes: Uint8Array } | undefined
   #isRunning = false
   #quietTimer: Timer | undefined
   #resendTimer: Timer | undefined
@@ -125,7 +126,7 @@ export class Submitter {
   /** New rows were written. The first after a quiet spell goes at once, a burst goes together. */
   async poke(): Promise<void> {
     // One after another, so that a later poke never sees fewer rows than an earlier one.
-    this.#loading = this.#loading.then(async () => await this.#load())
+    this.#loading = this.#loading.then(async () => this.#load())
     await this.#loading
     this.#pump()
   }
@@ -135,12 +136,20 @@ export class Submitter {
     return entries.filter((entry) => this.#pending.has(entry.submitterSeq)).map(rowRemoval)
   }
 
-  /** These entries of ours stand in a stored final block. */
-  settle(entries: readonly Entry[]): void {
+  /**
+   * These entries of ours stand in a stored final block.
+   *
+   * @returns true when one of them did not wait here, as after a restore: `poke` then.
+   */
+  settle(entries: readonly Entry[]): boolean {
+    let isNews = false
     for (const entry of entries) {
       this.#newest = Math.max(this.#newest, entry.submitterSeq)
       const own = this.#pending.get(entry.submitterSeq)
-      if (own === undefined) continue
+      if (own === undefined) {
+        isNews = true
+        continue
+      }
       this.#pending.delete(entry.submitterSeq)
       if (!equalBytes(encodeEntry(own), encodeEntry(entry))) {
         // Somebody else signs with our submit key, or this node was restored from a backup.
@@ -151,6 +160,7 @@ export class Submitter {
     this.#resendTimer?.cancel()
     this.#resendTimer = undefined
     if (this.#pending.size > 0) this.#pump()
+    return isNews
   }
 
   async #load(): Promise<void> {
@@ -235,7 +245,7 @@ export class Submitter {
 
   async #send(peer: string, batch: Uint8Array): Promise<number> {
     const { submitHere, transport } = this.#parts
-    if (peer === HERE && submitHere !== undefined) return await submitHere(batch)
+    if (peer === HERE && submitHere !== undefined) return submitHere(batch)
     const answer = await transport.request(peer, PROTOCOLS.submit, encodeBlob(batch))
     return decodeNumber(answer, "submit answer")
   }

@@ -6,12 +6,7 @@
  * performed one at a time, in their order. A disk that fails ends the node: nothing is tried twice.
  */
 
-import {
-  acceptBlock,
-  buildBlock,
-  checkProposal,
-  type ChainHead,
-} from "../../ledger/chain.ts"
+import { acceptBlock, buildBlock, checkProposal, type ChainHead } from "../../ledger/chain.ts"
 import type { Block } from "../../ledger/block.ts"
 import type { Certificate } from "../../ledger/certificate.ts"
 import { step } from "../../ledger/consensus.ts"
@@ -20,12 +15,7 @@ import { Mempool } from "../../ledger/mempool.ts"
 import { decodeLog, encodeRecord, mustKeep, type ConsensusRecord } from "../../ledger/record.ts"
 import { restoreConsensus } from "../../ledger/restore.ts"
 import { validatorIndex } from "../../ledger/validators.ts"
-import type {
-  ConsensusEffect,
-  ConsensusEvent,
-  ConsensusState,
-  Place,
-} from "../../ledger/view.ts"
+import type { ConsensusEffect, ConsensusEvent, ConsensusState, Place } from "../../ledger/view.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
 import { decodeBatch, verifyBatch, type Batch, type Signer } from "../../protocol/entry.ts"
 import { BLOCK_LINGER_MS, LOG_TRIM_VIEWS } from "../../protocol/limits.ts"

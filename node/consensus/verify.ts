@@ -7,7 +7,12 @@
  */
 
 import { concatBytes } from "@noble/hashes/utils.js"
-import { decodeFinalBlock, encodeFinalBlock, type Block, type FinalBlock } from "../../ledger/block.ts"
+import {
+  decodeFinalBlock,
+  encodeFinalBlock,
+  type Block,
+  type FinalBlock,
+} from "../../ledger/block.ts"
 import { acceptBlock, genesisHead, type ChainHead } from "../../ledger/chain.ts"
 import type { NodeSink } from "../../ledger/merkle.ts"
 import { createValidatorSet, type ValidatorsOf } from "../../ledger/validators.ts"

@@ -103,10 +103,10 @@ export class BlockStore {
       const serial = new FieldReader(value, "serial row").u64("serial")
       serials.set(Number.parseInt(key.slice(SERIAL_PREFIX.length), 16), serial)
     }
-    const head: ChainHead =
-      header === undefined
-        ? genesisHead(chainId)
-        : { ...header, chainId, hash, frontier: tiles.frontier, serials }
+    if (header === undefined) return new BlockStore(database, suite, genesisHead(chainId), tiles)
+    const { epoch, view, timeMs } = header
+    const { frontier } = tiles
+    const head = { chainId, epoch, view, height, hash, timeMs, frontier, serials }
     return new BlockStore(database, suite, head, tiles)
   }
 
@@ -133,11 +133,9 @@ export class BlockStore {
   ): Promise<void> {
     assert(head.height === this.#head.height + finals.length, "blocks are stored in order")
     const submitters = new Set<number>()
-    for (const { block } of finals) for (const { submitter } of block.batches) submitters.add(submitter)
-    const serialOperations = [...submitters].map((submitter) => {
-      const serial = head.serials.get(submitter) ?? 0
-      return put(serialKey(submitter), new FieldWriter(8).u64(serial).finish())
-    })
+    for (const { block } of finals) {
+      for (const { submitter } of block.batches) submitters.add(submitter)
+    }
     const extension = this.tiles.extend(finals.flatMap((final) => leavesOf(final.block.batches)))
     assert(
       extension.edge.frontier.size === head.frontier.size,
@@ -145,7 +143,7 @@ export class BlockStore {
     )
     const operations = [
       ...finals.flatMap(blockOperations),
-      ...serialOperations,
+      ...[...submitters].map((submitter) => serialOperation(submitter, head.serials)),
       ...extension.operations,
       headOperation(head.height, head.hash),
       ...extra,
@@ -158,7 +156,7 @@ export class BlockStore {
   /** @throws NodeError `STORE_DAMAGED` naming the height. */
   async row(height: number): Promise<BlockRow> {
     assert(height >= 1 && height <= this.#head.height, "a block was asked for beyond the head")
-    return await readRow(this.#database, height)
+    return readRow(this.#database, height)
   }
 
   /** @throws NodeError `STORE_DAMAGED` naming the height or the bundle of entries. */
@@ -253,7 +251,7 @@ export class BlockStore {
 }
 
 /** The row of a block, and where its entries stand. */
-export function blockOperations(final: FinalBlock): Operation[] {
+function blockOperations(final: FinalBlock): Operation[] {
   const { header, batches } = final.block
   let index = header.treeSize - batches.reduce((sum, batch) => sum + batch.entries.length, 0)
   const operations = [put(blockKey(header.height), encodeRow(final))]
@@ -300,8 +298,7 @@ async function readHead(
 function encodeRow(final: FinalBlock): Uint8Array {
   const certificate = encodeCertificate(final.certificate)
   const { header, batches } = final.block
-  const length =
-    2 + certificate.length + BLOCK_HEADER_BYTES + batches.length * BATCH_HEAD_BYTES
+  const length = 2 + certificate.length + BLOCK_HEADER_BYTES + batches.length * BATCH_HEAD_BYTES
   const writer = new FieldWriter(length)
     .u16(certificate.length)
     .bytes(certificate)
@@ -329,6 +326,16 @@ function decodeRow(bytes: Uint8Array): BlockRow {
   }
   if (firstIndex < 0) reader.fail("CODEC_RANGE", "count", "more entries than the tree has")
   return { certificate, header, batches, firstIndex }
+}
+
+/** The newest serial of one submitter. */
+export function serialOperation(
+  submitter: number,
+  serials: ReadonlyMap<number, number>,
+): Operation {
+  const serial = serials.get(submitter)
+  if (serial === undefined) return { type: "delete", key: serialKey(submitter) }
+  return put(serialKey(submitter), new FieldWriter(8).u64(serial).finish())
 }
 
 /** Points the stored ledger at its newest block. */

@@ -16,7 +16,7 @@ import type { Suite } from "../../protocol/suite.ts"
 import type { Database, Operation } from "./database.ts"
 import { numberKey } from "./tiles.ts"
 
-export const DIRECTORY_PREFIX = "ledger/g/"
+const DIRECTORY_PREFIX = "ledger/g/"
 
 /** A publication of epoch keys that is kept. */
 interface Publication {
@@ -25,12 +25,19 @@ interface Publication {
   readonly epoch: number
 }
 
+/** Reads all rows once. @throws NodeError `STORE_DAMAGED` for one that cannot be read. */
+export async function checkDirectoryRows(database: Database): Promise<void> {
+  const rows = database.range({ prefix: DIRECTORY_PREFIX })[Symbol.asyncIterator]()
+  while ((await rows.next()).done !== true) continue
+}
+
 export class DirectoryRows {
   readonly #publications = new Map<number, Publication[]>()
 
-  /** Folds the stored rows into a fresh directory. */
-  async load(database: Database, suite: Suite, directory: Directory): Promise<void> {
-    for await (const [key, value] of database.range({ prefix: DIRECTORY_PREFIX })) {
+  /** Folds the stored rows of the first `size` entries into a fresh directory. */
+  async load(database: Database, suite: Suite, directory: Directory, size: number): Promise<void> {
+    const range = { prefix: DIRECTORY_PREFIX, until: rowKey(size) }
+    for await (const [key, value] of database.range(range)) {
       const reader = new FieldReader(value, "directory row")
       const height = reader.u64("height")
       const trusted = reader.u8("trusted", 1) === 1
@@ -45,9 +52,12 @@ export class DirectoryRows {
     const isRefused = outcome.type === "refused"
     const isKept = entry.type === "governance" || (entry.type === "epochKeys" && !isRefused)
     if (!isKept) return []
-    const key = `${DIRECTORY_PREFIX}${numberKey(index)}`
+    const key = rowKey(index)
     const bytes = encodeEntry(entry)
-    const value = new FieldWriter(9 + bytes.length).u64(height).u8(isRefused ? 0 : 1).bytes(bytes)
+    const value = new FieldWriter(9 + bytes.length)
+      .u64(height)
+      .u8(isRefused ? 0 : 1)
+      .bytes(bytes)
     const operations: Operation[] = [{ type: "put", key, value: value.finish() }]
     if (entry.type === "epochKeys") {
       for (const dropped of this.#remember(key, entry)) {
@@ -67,4 +77,8 @@ export class DirectoryRows {
     this.#publications.set(rid, rows.filter(isUseful))
     return rows.filter((row) => !isUseful(row)).map((row) => row.key)
   }
+}
+
+function rowKey(index: number): string {
+  return `${DIRECTORY_PREFIX}${numberKey(index)}`
 }

@@ -179,7 +179,7 @@ export class Tiles {
   /** Path of one leaf in the tree of `size` leaves; reads one row per level of tiles or fewer. */
   async inclusion(index: number, size: number): Promise<Uint8Array[]> {
     assert(size <= this.size, "a proof was asked for a larger tree")
-    return await this.withHashes((source) => inclusionProof(source, index, size))
+    return this.withHashes((source) => inclusionProof(source, index, size))
   }
 
   /** Runs `compute` over the stored hashes; it must ask for the same ones whenever it runs. */
@@ -211,6 +211,22 @@ export class Tiles {
     const tile = await this.#database.get(tileKey(level, number))
     if (tile?.length === TILE_BYTES) return tile
     return damaged(`tree tile ${level}/${number}: expected ${TILE_BYTES} bytes`)
+  }
+
+  /** The right edge as rows, for a store that lost it. */
+  edgeOperations(): Operation[] {
+    const { tail, partials } = this.#edge
+    const start = this.size - tail.length
+    const operations: Operation[] = []
+    // Rows behind the end may be left over from a longer log.
+    for (let offset = 0; offset < 2 * TILE_WIDTH; offset++) {
+      const [key, value] = [tailKey(start + offset), tail[offset]]
+      operations.push(value === undefined ? { type: "delete", key } : { type: "put", key, value })
+    }
+    partials.forEach((value, level) => {
+      if (level > 0) operations.push({ type: "put", key: partialKey(level), value })
+    })
+    return operations
   }
 
   /**
@@ -280,6 +296,33 @@ export class Tiles {
     this.#bundle = undefined
     return operations
   }
+}
+
+/**
+ * Entries as their rows have them, whatever the head says: from bundles, or from rows of the tail.
+ *
+ * @throws NodeError `STORE_DAMAGED` naming the first that cannot be read.
+ */
+export async function readEntries(
+  database: Database,
+  start: number,
+  count: number,
+): Promise<Uint8Array[]> {
+  const found: Uint8Array[] = []
+  while (found.length < count) {
+    const index = start + found.length
+    const number = Math.floor(index / TILE_WIDTH)
+    const from = index - number * TILE_WIDTH
+    const bundle = await database.get(bundleKey(number))
+    if (bundle !== undefined) {
+      const entries = decodeBundle(bundle, `entries from ${number * TILE_WIDTH} on`)
+      found.push(...entries.slice(from, from + count - found.length))
+      continue
+    }
+    const entry = await database.get(tailKey(index))
+    found.push(entry ?? damaged(`entry ${index}: its row is missing`))
+  }
+  return found
 }
 
 /** Where node (level, index) of the tree stands: in which tile, and which of its hashes it covers. */

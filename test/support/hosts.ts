@@ -1,6 +1,6 @@
 /** Real hosts on loopback for tests: named parties, contact as promises, stopped after each test. */
 
-import type { Connection, Libp2p, Stream } from "@libp2p/interface"
+import type { Connection, Libp2p } from "@libp2p/interface"
 import type { Multiaddr } from "@multiformats/multiaddr"
 import { createPrivateKey, createPublicKey } from "node:crypto"
 import { systemClock, type Clock } from "../../node/clock.ts"
@@ -112,11 +112,14 @@ export async function rawGreeted(node: Libp2p, to: Multiaddr, lane: Lane): Promi
 }
 
 /** Resolves when a stream or connection has ended, with the name of its error if it had one. */
-export function closed(target: Stream | Connection): Promise<string> {
+export function closed(target: Closable): Promise<string> {
   return new Promise((resolve) => {
     if (target.status !== "open") return resolve(target.status)
-    target.addEventListener("close", (event) => resolve(event.error?.name ?? "closed"), {
-      once: true,
-    })
+    target.addEventListener("close", (event) => resolve(event.error?.name ?? "closed"))
   })
+}
+
+interface Closable {
+  readonly status: string
+  addEventListener(type: "close", listener: (event: Event & { error?: Error }) => void): void
 }

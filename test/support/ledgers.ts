@@ -12,7 +12,12 @@ import type { Database } from "../../node/store/database.ts"
 import { messageEntry, payloadEntry, type Entry } from "../../protocol/entry.ts"
 import { createVirtualClock, type VirtualClock } from "./clock.ts"
 import { SimulatedDisk, type SimulatedDatabase } from "./database.ts"
-import { createMinistry, type Ministry, type MinistryOptions, type MinistryPost } from "./ministry.ts"
+import {
+  createMinistry,
+  type Ministry,
+  type MinistryOptions,
+  type MinistryPost,
+} from "./ministry.ts"
 import { createSimulatedNetwork, type Link, type SimulatedNetwork } from "./network.ts"
 import { seededRandom } from "./rng.ts"
 
@@ -77,7 +82,7 @@ export class RottenDatabase implements Database {
 
   async get(key: string): Promise<Uint8Array | undefined> {
     this.#check(key)
-    return await this.#inner.get(key)
+    return this.#inner.get(key)
   }
 
   async *range(range: Parameters<Database["range"]>[0]): ReturnType<Database["range"]> {
@@ -280,14 +285,14 @@ export class LedgerWorld {
 
   /** Runs virtual time until a promise of the node's own has settled. Computing takes none. */
   async during<T>(promise: Promise<T>, withinMs = 24 * 3_600_000): Promise<T> {
-    let isSettled = false
+    const state = { isSettled: false }
     const settled = promise.finally(() => {
-      isSettled = true
+      state.isSettled = true
     })
     settled.catch(() => undefined)
-    for (let turn = 0; turn < SETTLE_TURNS && !isSettled; turn++) await this.clock.settle()
-    await this.clock.runUntil(() => isSettled, withinMs)
-    return await settled
+    for (let turn = 0; turn < SETTLE_TURNS && !state.isSettled; turn++) await this.clock.settle()
+    await this.clock.runUntil(() => state.isSettled, withinMs)
+    return settled
   }
 
   /** The encoded blocks that a node has. */
@@ -308,7 +313,7 @@ export class LedgerWorld {
   }
 
   async untilQuiet(withinMs = 600_000): Promise<number> {
-    return await this.clock.runUntil(() => this.isQuiet(), withinMs)
+    return this.clock.runUntil(() => this.isQuiet(), withinMs)
   }
 }
 

@@ -153,9 +153,7 @@ export function createMinistry(
     validators: [makeValidator(suite, random, nonce, consensus)],
   })
   const net = networkId(suite, genesisBytes)
-  const applicants = keys
-    .slice(founding)
-    .map((drawn, index) => make(drawn, founding + index, net))
+  const applicants = keys.slice(founding).map((drawn, index) => make(drawn, founding + index, net))
   const govern = governor(suite, net, member, createdMs)
   return {
     suite,

@@ -38,11 +38,11 @@ async function mallory(
 ): Promise<Transport> {
   const { post } = world.node(2)
   const transport = world.network.transport(post.peer)
-  transport.handle(PROTOCOLS.height, async () => await Promise.resolve(encodeNumber(height)))
+  transport.handle(PROTOCOLS.height, async () => Promise.resolve(encodeNumber(height)))
   transport.handle(PROTOCOLS.blocks, async (_, request) => {
     const { fromHeight, count } = decodeBlocksRequest(request)
     const answer = lie(fromHeight, count)
-    return await Promise.resolve(answer instanceof Uint8Array ? answer : encodeBlocksAnswer(answer))
+    return Promise.resolve(answer instanceof Uint8Array ? answer : encodeBlocksAnswer(answer))
   })
   const peer = world.node(1).post.peer
   transport.setMembers([{ peer, addresses: [], keep: true }])
@@ -169,7 +169,7 @@ describe("damage on the disk", () => {
     const world = new LedgerWorld(3, "damage")
     await world.start()
     for (let round = 0; round < 40; round++) {
-      const burst = Array.from({ length: 20 }, async () => await world.node(round % 3).submit())
+      const burst = Array.from({ length: 20 }, async () => world.node(round % 3).submit())
       await world.during(Promise.all(burst))
       await world.clock.runFor(50)
     }
@@ -220,6 +220,65 @@ describe("damage on the disk", () => {
     await world.clock.runUntil(() => world.node(1).rotten.size === 0, 3_600_000)
   })
 
+  it.each([
+    ["the head", "ledger/head", 0],
+    ["a tail entry", "ledger/l/", 0],
+    ["the newest block", "ledger/b/", 0],
+    ["a newest serial", "ledger/q/", 0],
+    ["a row of the directory", "ledger/g/", 0],
+    ["the tree hashes at the edge", "ledger/p/1", 0],
+    ["the head and an old block", "ledger/b/", 30],
+  ])("of %s is healed at the next start, and nothing is different", async (_, prefix, older) => {
+    const world = new LedgerWorld(3, "edge", { founding: 2 })
+    const hq = world.headquarters
+    await world.during(hq.start())
+    await world.during(world.node(1).start())
+    const { stateHash } = hq.ledger.directory
+    for (const payload of world.ministry.admission(world.node(2).post, stateHash)) {
+      await world.during(hq.submit(hq.governance(payload)))
+    }
+    for (let round = 0; round < 40; round++) {
+      const burst = Array.from({ length: 10 }, async () => world.node(1).submit())
+      await world.during(Promise.all(burst))
+      await world.clock.runFor(50)
+    }
+    await world.untilQuiet()
+    const node = world.node(1)
+    const [before, blocks] = [node.ledger.head(), await world.blocksOf(node)]
+    const { stateHash: state } = node.ledger.directory
+    const keys = [...node.disk.snapshot().keys()].filter((key) => key.startsWith(prefix)).sort()
+    await world.during(node.stop())
+    const key = keys.at(-1 - older)
+    if (key === undefined) throw new Error(`no row ${prefix}`)
+    node.rotten.add(key)
+    if (older > 0) node.rotten.add("ledger/head")
+    await world.during(node.start())
+    expect(node.warnings).toContain("LEDGER_REBUILT")
+    await world.clock.runUntil(() => node.height === before.height, 600_000)
+    await world.clock.runFor(1_000)
+    expect(node.ledger.head()).toEqual(before)
+    expect(node.ledger.directory.stateHash).toEqual(state)
+    expect(await world.blocksOf(node)).toEqual(blocks)
+    expect(node.rotten.size).toBe(0)
+    await world.during(node.ledger.verifyAll())
+    await world.during(node.stop())
+    await world.during(node.start())
+    expect(node.ledger.head()).toEqual(before)
+    await world.during(node.submit())
+    await world.untilQuiet()
+  })
+
+  it("of its newest rows keeps a validator from starting", async () => {
+    const world = new LedgerWorld(1, "edge of the validator")
+    const hq = world.headquarters
+    await world.during(hq.start())
+    await world.during(hq.submit())
+    await world.untilQuiet()
+    await world.during(hq.stop())
+    hq.rotten.add("ledger/head")
+    await expect(world.during(hq.start())).rejects.toMatchObject({ code: "STORE_DAMAGED" })
+  })
+
   it("is not healed by blocks that are not the ones that stood there", async () => {
     const scene = await prepare("damage forged")
     const { world, honest } = scene
@@ -236,9 +295,13 @@ describe("damage on the disk", () => {
     )
     await mallory(scene, 12, (from, count) => other.slice(from - 1, from - 1 + count))
     await world.clock.runFor(20_000)
-    const key = [...node.disk.snapshot().keys()].filter((one) => one.startsWith("ledger/b/")).sort()[4]
+    const key = [...node.disk.snapshot().keys()]
+      .filter((one) => one.startsWith("ledger/b/"))
+      .sort()[4]
     node.rotten.add(key ?? "")
-    await expect(world.during(node.ledger.repair())).rejects.toMatchObject({ code: "STORE_DAMAGED" })
+    await expect(world.during(node.ledger.repair())).rejects.toMatchObject({
+      code: "STORE_DAMAGED",
+    })
     expect(node.rotten.size).toBe(1)
   })
 })

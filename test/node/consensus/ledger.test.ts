@@ -68,20 +68,23 @@ describe("a ledger of one validator and four followers", () => {
     expect(world.headquarters.height).toBe(height)
   })
 
-  it.each([1, 2, 3])("loses nothing on links that lose a third of all messages, seed %i", async (seed) => {
-    const link = { delayMs: 80, jitterMs: 120, requestLoss: 0.3, answerLoss: 0.3 }
-    const world = new LedgerWorld(5, `lossy ${seed}`, { link })
-    await world.start()
-    for (let round = 0; round < 5; round++) {
-      await burst(world, 4)
-      await world.clock.runFor(1_000)
-    }
-    await world.untilQuiet(6 * 3_600_000)
-    for (const node of world.nodes) {
-      expect(node.failures).toEqual([])
-      for (const { post } of world.nodes) expect(finalSerials(node, post.rid)).toEqual(upTo(20))
-    }
-  })
+  it.each([1, 2, 3])(
+    "loses nothing on links that lose a third of all messages, seed %i",
+    async (seed) => {
+      const link = { delayMs: 80, jitterMs: 120, requestLoss: 0.3, answerLoss: 0.3 }
+      const world = new LedgerWorld(5, `lossy ${seed}`, { link })
+      await world.start()
+      for (let round = 0; round < 5; round++) {
+        await burst(world, 4)
+        await world.clock.runFor(1_000)
+      }
+      await world.untilQuiet(6 * 3_600_000)
+      for (const node of world.nodes) {
+        expect(node.failures).toEqual([])
+        for (const { post } of world.nodes) expect(finalSerials(node, post.rid)).toEqual(upTo(20))
+      }
+    },
+  )
 
   it("lets a follower that was away for long catch up from another follower", async () => {
     const world = new LedgerWorld(5, "away")
@@ -163,12 +166,7 @@ describe("governance on the ledger", () => {
       const key = { epoch: epochAt(nowMs) + day, publicKey: world.random(1_216) }
       const createdMs = nowMs + day * 86_400_000
       const keys = { net: ministry.net, rid: 1, keys: [key], createdMs }
-      const signed = signEpochKeys(
-        ministry.suite,
-        keys,
-        post.signing.publicKey,
-        post.signing.sign,
-      )
+      const signed = signEpochKeys(ministry.suite, keys, post.signing.publicKey, post.signing.sign)
       await world.during(
         headquarters.submit((seq) =>
           payloadEntry(ministry.suite, "epochKeys", 1, seq, nowMs, signed),

@@ -31,7 +31,7 @@ async function scene() {
     received.push({ first: batch.firstSeq, count, atMs: clock.monotonicMs() })
     if (batch.firstSeq <= expected) expected = Math.max(expected, batch.firstSeq + count)
     const answer = answers.shift()
-    return await Promise.resolve(encodeNumber(answer === undefined ? expected : answer(expected)))
+    return Promise.resolve(encodeNumber(answer === undefined ? expected : answer(expected)))
   })
   validator.setMembers([{ peer: POST, addresses: [], keep: true }])
   await validator.start()

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { verifyLedgerCopy } from "../../../node/consensus/verify.ts"
 import { readLedgerCopy, writeLedgerCopy } from "../../../node/store/copy.ts"
@@ -34,10 +34,13 @@ describe("a copy of the ledger", () => {
   it("holds any blocks, and gives back the same", async () => {
     const path = join(await temporaryFolder(), "copy")
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.uint8Array({ minLength: 1, maxLength: 300 })), async (blocks) => {
-        await writeLedgerCopy(path, each(blocks))
-        expect(await read(path)).toEqual(blocks.map((block) => new Uint8Array(block)))
-      }),
+      fc.asyncProperty(
+        fc.array(fc.uint8Array({ minLength: 1, maxLength: 300 })),
+        async (blocks) => {
+          await writeLedgerCopy(path, each(blocks))
+          expect(await read(path)).toEqual(blocks.map((block) => new Uint8Array(block)))
+        },
+      ),
       { numRuns: 50 },
     )
   })

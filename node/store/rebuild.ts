@@ -1,0 +1,88 @@
+/**
+ * A stored ledger whose newest rows cannot be trusted (LEDGER §5): keeps its longest sound beginning,
+ * and makes everything that is derived from blocks and entries anew. What is lost is fetched again
+ * from peers; it is the same, so rows that are left behind the new end are written over.
+ */
+
+import { blockHash } from "../../ledger/block.ts"
+import { frontierRoot } from "../../ledger/merkle.ts"
+import { equalBytes } from "../../protocol/bytes.ts"
+import { Directory } from "../../protocol/directory.ts"
+import { decodeEntry } from "../../protocol/entry.ts"
+import { MISSIONS_MAX } from "../../protocol/limits.ts"
+import type { Suite } from "../../protocol/suite.ts"
+import { NodeError } from "../errors.ts"
+import { headOperation, readRow, serialOperation, type BlockRow } from "./blocks.ts"
+import type { Database, Operation } from "./database.ts"
+import { DirectoryRows } from "./directory.ts"
+import { readEntries, Tiles } from "./tiles.ts"
+
+/** Rows of the directory in one write. */
+const ROWS_PER_WRITE = 64
+
+/**
+ * Reads blocks from the first one on until one is missing, damaged or does not follow; the store then
+ * ends there. Certificates and batch signatures were verified when the blocks were stored; hashes
+ * are computed again.
+ *
+ * @returns the height at which the store ends now.
+ */
+export async function rebuildStore(
+  database: Database,
+  suite: Suite,
+  genesisBytes: Uint8Array,
+): Promise<number> {
+  const directory = new Directory(suite, genesisBytes)
+  const rows = new DirectoryRows()
+  const tiles = await Tiles.open(database, 0)
+  const serials = new Map<number, number>()
+  let operations: Operation[] = []
+  let height = 0
+  let hash = directory.net
+  for (;;) {
+    const found = await readSound(database, tiles, height + 1, hash)
+    if (found === undefined) break
+    const { row, entries } = found
+    height += 1
+    hash = blockHash(suite, row.header)
+    for (const { submitter, firstSeq, count } of row.batches) {
+      serials.set(submitter, firstSeq + count - 1)
+    }
+    for (const [offset, bytes] of entries.entries()) {
+      const entry = decodeEntry(suite, bytes)
+      const outcome = directory.apply(entry, height)
+      operations.push(...rows.operations(entry, row.firstIndex + offset, height, outcome))
+    }
+    if (operations.length >= ROWS_PER_WRITE) {
+      await database.write(operations, { urgent: true })
+      operations = []
+    }
+  }
+  for (let rid = 1; rid <= MISSIONS_MAX; rid++) operations.push(serialOperation(rid, serials))
+  operations.push(...tiles.edgeOperations(), headOperation(height, hash))
+  await database.write(operations, { urgent: true })
+  return height
+}
+
+/** The block at a height, if it follows the one with `parent`; `tiles` then have its entries. */
+async function readSound(
+  database: Database,
+  tiles: Tiles,
+  height: number,
+  parent: Uint8Array,
+): Promise<{ row: BlockRow; entries: Uint8Array[] } | undefined> {
+  try {
+    const row = await readRow(database, height)
+    const { header, firstIndex } = row
+    const follows = header.height === height && equalBytes(header.parent, parent)
+    if (!follows || firstIndex !== tiles.size) return undefined
+    const entries = await readEntries(database, firstIndex, header.treeSize - firstIndex)
+    const extension = tiles.extend(entries)
+    if (!equalBytes(frontierRoot(extension.edge.frontier), header.treeRoot)) return undefined
+    tiles.adopt(extension)
+    return { row, entries }
+  } catch (error) {
+    if (error instanceof NodeError && error.code === "STORE_DAMAGED") return undefined
+    throw error
+  }
+}

@@ -1,0 +1,81 @@
+import { readFile, writeFile, mkdir } from "node:fs/promises"
+import { join } from "node:path"
+import { describe, expect, it } from "vitest"
+import { startApi, type ApiUnderTest } from "../support/api.ts"
+import { runLine } from "../support/command.ts"
+import { widthOf } from "../../cli/width.ts"
+
+// A transcript is a story: lines that begin with `$ ` are typed, the others are what came back, with
+// `! ` before what was on standard error and `= ` before the exit code.
+// TARBARTA_TRANSCRIPTS=write writes them anew, to be read before they are kept.
+const isWriting = process.env["TARBARTA_TRANSCRIPTS"] === "write"
+const FOLDER = new URL("transcripts/", import.meta.url)
+
+const STORIES: Record<string, (api: ApiUnderTest) => Promise<void>> = {
+  async cable({ home, service }) {
+    service.receive("first", { text: "The ship sails at dawn.\n", subject: "Sailing" })
+    service.receive("second", {
+      text: "Harmless\u202eelbisiver\u001b[31m line\r\nনমস্কার, ঢাকা।\n",
+      subject: "সফরের সূচি ও আনুষঙ্গিক বিষয়াদি সম্পর্কে বিস্তারিত প্রতিবেদন প্রেরণ",
+      precedence: "immediate",
+      classification: "secret",
+      kind: "drill",
+      caveats: ["EYES ONLY"],
+      references: ["DAC 12"],
+      dtg: "020300Z JAN 26",
+      releaser: "S. Akter",
+      registered: true,
+      warnings: ["the sender's clock is 6 minutes ahead"],
+    })
+    await writeFile(join(home, "letter.txt"), "Dear colleague,\n")
+    await writeFile(join(home, "bad.txt"), Uint8Array.of(0x61, 0x62, 0xe0, 0xa6, 0x21))
+    await mkdir(join(home, "folder"))
+  },
+  async bengali({ service }) {
+    service.receive("first", { text: "ঢাকা থেকে শুভেচ্ছা\n", subject: "শুভেচ্ছা বার্তা" })
+  },
+  async hotline({ service }) {
+    service.ring("before", { event: "unrest", text: "Crowd at the gate", place: "Chancery" })
+  },
+  async ledger({ service }) {
+    service.receive("first", { text: "x" })
+  },
+  async missions({ service }) {
+    service.pid = 4_321
+  },
+  async usage() {},
+}
+
+describe("a transcript of the command line", () => {
+  for (const [name, prepare] of Object.entries(STORIES)) {
+    it(`tells the story of ${name}`, async () => {
+      const api = await startApi()
+      await prepare(api)
+      const file = new URL(`${name}.txt`, FOLDER)
+      const expected = await readFile(file, "utf8")
+      let written = ""
+      for (const line of expected.split("\n")) {
+        if (line.startsWith("# ")) written += `${line}\n`
+        if (!line.startsWith("$ ")) continue
+        const { out, errors, exit } = await runLine(api.home, line.slice(2))
+        const shown = [
+          ...lines(out),
+          ...lines(errors).map((one) => `! ${one}`),
+          `= ${String(exit)}`,
+        ]
+        written += `${line}\n${shown.join("\n")}\n\n`
+        if (line.includes("--help")) continue
+        const wide = lines(out).filter((one) => !one.startsWith("{") && widthOf(one) > 80)
+        expect(wide).toEqual([])
+      }
+      // Where the home lies differs from run to run.
+      written = written.replaceAll(api.home, "HOME")
+      if (isWriting) await writeFile(file, written)
+      expect(written).toBe(isWriting ? written : expected)
+    })
+  }
+})
+
+function lines(text: string): readonly string[] {
+  return text === "" ? [] : text.replace(/\n$/, "").split("\n")
+}
