@@ -133,6 +133,7 @@ export class Cast {
   spawn(words: readonly string[]): ChildProcess {
     if (this.#isClosing) throw new Error("the demo is ending")
     const child = spawn(process.execPath, [PROGRAM, ...words], {
+      cwd: this.folder,
       env: this.#environment,
       stdio: ["ignore", "pipe", "pipe"],
     })

@@ -45,6 +45,7 @@ const options: Options = new Command("demo")
 const teller = new Teller(options.json === true)
 const cast = await Cast.assemble()
 const interrupted = new AbortController()
+let isStaying = false
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => interrupted.abort(new Error(`ended by ${signal}`)))
 }
@@ -56,7 +57,8 @@ try {
   process.exitCode = report.ok ? 0 : 1
 } catch (error) {
   if (!interrupted.signal.aborted) console.error(error)
-  process.exitCode = interrupted.signal.aborted ? 130 : 1
+  // Ctrl-C is how a network that was told to stay is ended.
+  process.exitCode = isStaying ? 0 : interrupted.signal.aborted ? 130 : 1
 } finally {
   await cast.close()
 }
@@ -114,6 +116,7 @@ function tellEnd(report: DemoReport): void {
 
 /** Leaves the network up until Ctrl-C. */
 async function stay(posts: readonly DemoPost[]): Promise<void> {
+  isStaying = true
   console.log(`
 The network stays up. In another terminal:
 
