@@ -24,18 +24,22 @@ export interface Watching {
   stop(): void
 }
 
-/** Begins to listen. The time runs from now on. */
+/** Begins to listen. The time runs from the first question on. */
 export async function watch(client: NodeClient, timeoutMs: number): Promise<Watching> {
-  const stopping = new AbortController()
-  const late = AbortSignal.timeout(timeoutMs)
-  const events = await client.events({ signal: AbortSignal.any([stopping.signal, late]) })
+  const ending = new AbortController()
+  const events = await client.events({ signal: ending.signal })
   return {
-    stop: () => stopping.abort(),
+    stop: () => ending.abort(),
     async until(id, ask, tell, isSettled) {
+      let isTimedOut = false
+      const timer = setTimeout(() => {
+        isTimedOut = true
+        ending.abort()
+      }, timeoutMs)
       let state = await ask()
       tell(state, undefined)
-      if (isSettled(state)) return { state, isTimedOut: false }
       try {
+        if (isSettled(state)) return { state, isTimedOut: false }
         for await (const event of events) {
           if (!concerns(event, id)) continue
           const before = state
@@ -44,8 +48,10 @@ export async function watch(client: NodeClient, timeoutMs: number): Promise<Watc
           if (isSettled(state)) return { state, isTimedOut: false }
         }
       } catch (error) {
-        if (!late.aborted) throw error
+        if (!isTimedOut) throw error
         return { state, isTimedOut: true }
+      } finally {
+        clearTimeout(timer)
       }
       throw new NodeError("NODE_UNREACHABLE", "the node stopped", {
         hint: "what was handed in is kept; start the node and ask for the state again",

@@ -3,18 +3,11 @@
  * line"). Each command loads what it needs when it runs, so that starting costs little.
  */
 
-import { Command, CommanderError } from "commander"
-import { auditCommand } from "./commands/audit.ts"
-import { cableCommand } from "./commands/cable.ts"
-import { hotlineCommand } from "./commands/hotline.ts"
-import { ledgerCommand } from "./commands/ledger.ts"
-import { missionCommand } from "./commands/mission.ts"
-import { networkCommand } from "./commands/network.ts"
-import { nodeCommand } from "./commands/node.ts"
+import { Command, CommanderError, Option } from "commander"
 import { CliError, EXIT } from "./errors.ts"
 import type { Environment, Program } from "./session.ts"
 import { Terminal } from "./terminal.ts"
-import { languageOf, sayIn } from "./words.ts"
+import { languageOf } from "./words.ts"
 
 const EXAMPLES = `
 Examples:
@@ -42,9 +35,7 @@ export async function main(words: readonly string[], environment: Environment): 
     language: languageOf(optionOf(words, "--lang"), environment),
   })
   try {
-    await programOf({ say: sayIn(terminal.language), environment }).parseAsync(words, {
-      from: "user",
-    })
+    await (await programOf(words, { environment })).parseAsync(words, { from: "user" })
     return EXIT.done
   } catch (error) {
     if (!(error instanceof CommanderError)) return terminal.failure(error)
@@ -53,25 +44,67 @@ export async function main(words: readonly string[], environment: Environment): 
   }
 }
 
-function programOf(program: Program): Command {
+/** The nouns: what each is about, and where its verbs are. Only the one that is meant is loaded. */
+const NOUNS: readonly {
+  readonly name: string
+  readonly about: string
+  readonly load: () => Promise<(program: Program) => Command>
+}[] = [
+  {
+    name: "cable",
+    about: "send, list, read and acknowledge cables",
+    load: async () => (await import("./commands/cable.ts")).cableCommand,
+  },
+  {
+    name: "hotline",
+    about: "raise, watch and answer hotline signals",
+    load: async () => (await import("./commands/hotline.ts")).hotlineCommand,
+  },
+  {
+    name: "ledger",
+    about: "the record that all missions keep, and proofs",
+    load: async () => (await import("./commands/ledger.ts")).ledgerCommand,
+  },
+  {
+    name: "audit",
+    about: "check proofs and copies, offline",
+    load: async () => (await import("./commands/audit.ts")).auditCommand,
+  },
+  {
+    name: "mission",
+    about: "who belongs to the network; join and leave",
+    load: async () => (await import("./commands/mission.ts")).missionCommand,
+  },
+  {
+    name: "network",
+    about: "make a network (once, at headquarters)",
+    load: async () => (await import("./commands/network.ts")).networkCommand,
+  },
+  {
+    name: "node",
+    about: "start, show and stop this mission's node",
+    load: async () => (await import("./commands/node.ts")).nodeCommand,
+  },
+]
+
+async function programOf(words: readonly string[], program: Program): Promise<Command> {
   const root = new Command("tarbarta")
     .description("Cables and hotline signals between missions, end to end encrypted.")
     .version("0.1.0")
     .option("--home <DIR>", "the node's folder (default: TARBARTA_HOME, then the XDG data folder)")
     .option("--json", "print the result as JSON")
-    .option("--lang <LANGUAGE>", "en or bn (default: LANG)")
+    .addOption(
+      new Option("--lang <LANGUAGE>", "language of what is printed (default: LANG)").choices([
+        "en",
+        "bn",
+      ]),
+    )
     .addHelpText("after", EXAMPLES)
     .showSuggestionAfterError(true)
-  for (const make of [
-    cableCommand,
-    hotlineCommand,
-    ledgerCommand,
-    auditCommand,
-    missionCommand,
-    networkCommand,
-    nodeCommand,
-  ]) {
-    root.addCommand(make(program))
+  for (const { name, about, load } of NOUNS) {
+    // The value of an option may be a noun, too: one loaded for nothing does no harm.
+    const command = words.includes(name) ? (await load())(program) : new Command(name)
+    root.addCommand(command.description(about))
   }
   prepare(root)
   return root

@@ -4,7 +4,7 @@ import type { Command } from "commander"
 import type { NodeClient } from "../node/api/client.ts"
 import { homePath } from "../node/home.ts"
 import { Terminal } from "./terminal.ts"
-import { languageOf, type Say } from "./words.ts"
+import { languageOf } from "./words.ts"
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -40,7 +40,6 @@ export class Session {
 
 /** What the commands are built with. */
 export interface Program {
-  readonly say: Say
   readonly environment: Environment
 }
 

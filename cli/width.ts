@@ -3,7 +3,14 @@
  * the reader are shown.
  */
 
-const segmenter = new Intl.Segmenter("bn", { granularity: "grapheme" })
+// Made when it is first needed: that takes 12 ms, and most of what we print is ASCII.
+let segmenter: Intl.Segmenter | undefined
+
+/** Characters as people count them. */
+function clusters(text: string): Intl.Segments {
+  segmenter ??= new Intl.Segmenter("bn", { granularity: "grapheme" })
+  return segmenter.segment(text)
+}
 
 // Controls, bidirectional and other invisible marks, line separators, private use. The joiners
 // U+200C and U+200D stay: Bengali is written with them.
@@ -37,7 +44,7 @@ export function widthOf(text: string): number {
   // Plain ASCII is most of what we print.
   if (/^[\x20-\x7e]*$/.test(text)) return text.length
   let width = 0
-  for (const { segment } of segmenter.segment(text)) width += clusterWidth(segment)
+  for (const { segment } of clusters(text)) width += clusterWidth(segment)
   return width
 }
 
@@ -46,7 +53,7 @@ export function cut(text: string, cells: number): string {
   if (widthOf(text) <= cells) return text
   let kept = ""
   let width = 0
-  for (const { segment } of segmenter.segment(text)) {
+  for (const { segment } of clusters(text)) {
     width += clusterWidth(segment)
     if (width > cells - 1) break
     kept += segment
@@ -81,7 +88,7 @@ function pieces(word: string, cells: number): readonly string[] {
   if (widthOf(word) <= cells) return [word]
   const all: string[] = []
   let piece = ""
-  for (const { segment } of segmenter.segment(word)) {
+  for (const { segment } of clusters(word)) {
     if (widthOf(piece + segment) > cells) {
       all.push(piece)
       piece = ""

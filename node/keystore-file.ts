@@ -1,5 +1,5 @@
 /**
- * The bytes of a key file, and of the list of secrets inside it (PROTOCOL §10).
+ * The bytes of a key file, and of the list of secrets inside it (PROTOCOL §12.1).
  *
  * File: ["TB1/keystore", version, kdf, memoryKiB, passes, lanes, salt(16), nonce(12), sealed,
  * checksum(32)]. Everything before `sealed` is the associated data of the seal. The checksum is a

@@ -92,7 +92,13 @@ export class TarbartaNode {
     this.#names = new Names(directory)
     this.#counters = new Counters(database)
     const shared = {
-      database, suite, random, clock, transport, directory, onFatal,
+      database,
+      suite,
+      random,
+      clock,
+      transport,
+      directory,
+      onFatal,
       counters: this.#counters,
       self: (): Self | undefined => this.#self,
       rid: (): number | undefined => this.#self?.rid,
@@ -158,7 +164,12 @@ export class TarbartaNode {
   static async open(parts: NodeParts): Promise<TarbartaNode> {
     const { database, suite, transport, clock, keys, log, onFatal } = parts
     const ledger = new Ledger({
-      ...{ database, suite, transport, clock, log, onFatal },
+      database,
+      suite,
+      transport,
+      clock,
+      log,
+      onFatal,
       genesisBytes: parts.genesis,
       self: { peer: toHex(keys.transportKey), signBatch: keys.signBatch },
       ...(keys.validator === undefined ? {} : { validator: keys.validator }),
@@ -235,9 +246,7 @@ export class TarbartaNode {
     const mission = directory.missionByPeer(own)
     if (mission !== undefined && this.#self === undefined) {
       const officers = mission.facts.officers.flatMap((officer) => {
-        const key = keys.officers.find(
-          (one) => toHex(one.publicKey) === toHex(officer.publicKey),
-        )
+        const key = keys.officers.find((one) => toHex(one.publicKey) === toHex(officer.publicKey))
         if (key === undefined) return []
         const kid = directory.officerKid(officer)
         return [{ name: officer.name, roles: officer.roles, kid, sign: key.sign }]

@@ -6,7 +6,7 @@
  */
 
 import { frontierRoot } from "../ledger/merkle.ts"
-import { decodeCable, normaliseText } from "../protocol/cable.ts"
+import { decodeCable } from "../protocol/cable.ts"
 import { decodeCopy } from "../protocol/copy.ts"
 import type { Directory, Mission } from "../protocol/directory.ts"
 import { payloadEntry } from "../protocol/entry.ts"
@@ -14,22 +14,12 @@ import { TarbartaError } from "../protocol/errors.ts"
 import { fingerprint } from "../protocol/keys.ts"
 import * as limits from "../protocol/limits.ts"
 import type { RandomSource, Suite } from "../protocol/suite.ts"
-import {
-  SIGNAL_CERTAINTIES,
-  SIGNAL_EVENT_KINDS,
-  SIGNAL_SEVERITIES,
-  SIGNAL_URGENCIES,
-  type Kind,
-  type SignalCategory,
-  type SignalEventKind,
-  type SignalStatus,
-  type Words,
-} from "../protocol/words.ts"
 import type { EventLog } from "./api/events.ts"
 import type { CablesQuery, NodeService, SignalsQuery } from "./api/routes.ts"
 import type * as shapes from "./api/shapes.ts"
 import type { Clock } from "./clock.ts"
 import type { Ledger } from "./consensus/ledger.ts"
+import { submitAndAwait } from "./consensus/own-entries.ts"
 import type { Counters } from "./delivery/counters.ts"
 import type { Inbox } from "./delivery/inbox.ts"
 import { isAtLeast, pickOfficer, type Outbox, type Self } from "./delivery/outbox.ts"
@@ -38,6 +28,7 @@ import { fromHex, KEYS, parseRow, toHex, type SentRow } from "./delivery/rows.ts
 import { NodeError } from "./errors.ts"
 import type { Line } from "./hotline/line.ts"
 import type { Transport } from "./network/transport.ts"
+import { signalOfDraft } from "./signal-draft.ts"
 import type { Database } from "./store/database.ts"
 import { ledgerCopyChunks } from "./store/copy.ts"
 import {
@@ -118,8 +109,7 @@ export class Service implements NodeService {
   }
 
   async findIds(of: "cable" | "signal", prefix: string): Promise<readonly string[]> {
-    const places =
-      of === "signal" ? [KEYS.signalPrefix] : [KEYS.receivedPrefix, KEYS.sentPrefix]
+    const places = of === "signal" ? [KEYS.signalPrefix] : [KEYS.receivedPrefix, KEYS.sentPrefix]
     const found = new Set<string>()
     for (const place of places) {
       const range = { prefix: `${place}${prefix}`, limit: 2 }
@@ -142,10 +132,7 @@ export class Service implements NodeService {
       const rows = await outbox.list(query.limit)
       return Promise.all(rows.map(async (row) => this.#sentSummary(row)))
     }
-    const rows = await inbox.list(
-      query.limit,
-      (row) => !query.unread || row.readMs === undefined,
-    )
+    const rows = await inbox.list(query.limit, (row) => !query.unread || row.readMs === undefined)
     return Promise.all(
       rows.map(async (row) => {
         const content = await inbox.content(row.id)
@@ -199,10 +186,7 @@ export class Service implements NodeService {
     }
   }
 
-  async acknowledgeCable(
-    id: string,
-    acknowledgement: shapes.Acknowledgement,
-  ): Promise<void> {
+  async acknowledgeCable(id: string, acknowledgement: shapes.Acknowledgement): Promise<void> {
     const { officer, stage } = acknowledgement
     const signer = officer === undefined ? undefined : this.#officer(officer)
     await this.#parts.inbox.mark(id, stage, signer)
@@ -219,36 +203,14 @@ export class Service implements NodeService {
   async raiseSignal(draft: shapes.SignalDraft): Promise<shapes.Signal> {
     const { directory, random, line } = this.#parts
     const self = this.#self()
-    const kind: Kind = draft.kind ?? "real"
-    const event = word(SIGNAL_EVENT_KINDS, draft.event, "event")
     const desks =
       draft.to === undefined || draft.to.length === 0
         ? directory.genesis.policy.desks.filter((rid) => rid !== self.rid)
         : draft.to.map((code) => this.#mission(code).rid)
     if (desks.length === 0) throw new NodeError("MISSION_UNKNOWN", "no other desk to raise it to")
-    const officer =
-      draft.officer === undefined ? firstDuty(self) : this.#officer(draft.officer)
-    const status: SignalStatus =
-      kind === "real" ? "actual" : kind === "test" ? "test" : "exercise"
-    const text = normaliseText(draft.text).text
-    const row = await line.raise(
-      {
-        status,
-        messageType: "alert",
-        category: categoryOf(event),
-        urgency: word(SIGNAL_URGENCIES, draft.urgency ?? "immediate", "urgency"),
-        severity: word(SIGNAL_SEVERITIES, draft.severity ?? "severe", "severity"),
-        certainty: word(SIGNAL_CERTAINTIES, draft.certainty ?? "observed", "certainty"),
-        event,
-        text,
-        place: normaliseText(draft.place ?? "").text,
-        language: /\p{Script=Bengali}/u.test(text) ? "bn" : "en",
-        eventId: random(limits.HASH_BYTES),
-      },
-      kind,
-      desks,
-      officer,
-    )
+    const officer = draft.officer === undefined ? firstDuty(self) : this.#officer(draft.officer)
+    const { content, kind } = signalOfDraft(draft, random)
+    const row = await line.raise(content, kind, desks, officer)
     return signalOf(row, this.#names, self.rid)
   }
 
@@ -308,40 +270,22 @@ export class Service implements NodeService {
   async submitGovernance(payloads: readonly Uint8Array[]): Promise<shapes.GovernanceFinal> {
     const { counters, ledger, clock, suite } = this.#parts
     const { rid } = this.#self()
-    const finals: { index: number; height: number; seq: number }[] = []
-    const refusals: string[] = []
-    const seqs = new Set<number>()
-    let leave = (): void => undefined
-    const done = new Promise<void>((resolve) => {
-      leave = ledger.onFinal((final) => {
-        for (const [offset, { index, entry }] of final.entries.entries()) {
-          if (entry.submitter !== rid || !seqs.has(entry.submitterSeq)) continue
-          const outcome = final.outcomes[offset]
-          if (outcome?.type === "refused") refusals.push(`${outcome.code}: ${outcome.message}`)
-          finals.push({ index, height: final.height, seq: entry.submitterSeq })
-        }
-        if (finals.length === payloads.length) resolve()
-      })
-    })
-    try {
+    const finals = await submitAndAwait(ledger, rid, payloads.length, async (serials) => {
       for (const payload of payloads) {
         await counters.exclusive((turn) => {
-          seqs.add(turn.seq)
+          serials.add(turn.seq)
           const entry = payloadEntry(suite, "governance", rid, turn.seq, clock.now(), payload)
           return { operations: [ledger.entryOperation(entry)], urgent: true, result: undefined }
         })
       }
-      await ledger.poke()
-      await done
-    } finally {
-      leave()
+    })
+    for (const { outcome } of finals) {
+      if (outcome?.type !== "refused") continue
+      throw new NodeError("GOVERNANCE_REFUSED", `${outcome.code}: ${outcome.message}`)
     }
-    const [refusal] = refusals
-    if (refusal !== undefined) throw new NodeError("GOVERNANCE_REFUSED", refusal)
-    const ordered = finals.toSorted((x, y) => x.seq - y.seq)
     return {
-      height: Math.max(...ordered.map(({ height }) => height)),
-      indices: ordered.map(({ index }) => index),
+      height: Math.max(...finals.map(({ height }) => height)),
+      indices: finals.map(({ index }) => index),
     }
   }
 
@@ -506,26 +450,4 @@ function unknownCable(id: string): NodeError {
 function firstDuty(self: Self): Self["officers"][number] {
   const duty = self.officers.find((one) => one.roles.includes("duty"))
   return duty ?? pickOfficer(self, undefined, "drafter")
-}
-
-function word<W extends string>(words: Words<W>, text: string, what: string): W {
-  const found = words.list.find((one) => one === text)
-  if (found !== undefined) return found
-  throw new NodeError("API_REQUEST", `${what}: expected one of ${words.list.join(", ")}`)
-}
-
-/** The CAP category that goes with an event. */
-function categoryOf(event: SignalEventKind): SignalCategory {
-  return CATEGORIES[event]
-}
-
-const CATEGORIES: Record<SignalEventKind, SignalCategory> = {
-  attack: "security",
-  unrest: "security",
-  evacuation: "safety",
-  detained: "security",
-  medical: "health",
-  disaster: "geo",
-  communications: "infra",
-  other: "other",
 }

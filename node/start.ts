@@ -94,11 +94,24 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     const server = await serve(home, node, (error) => ending.reject(error))
     closers.push(async () => server.stop())
     log.info("node started", { mission: config.mission })
-    const stopped = ending.promise.finally(async () => closeAll(closers, log))
+    const stopped = untilClosed(ending.promise, closers, log)
     return { service: node.service, stopped, stop: () => ending.resolve() }
   } catch (error) {
     await closeAll(closers, log)
     throw error
+  }
+}
+
+/** Settles as the node's end did, once everything is closed. */
+async function untilClosed(
+  ended: Promise<void>,
+  closers: (() => Promise<void>)[],
+  log: Log,
+): Promise<void> {
+  try {
+    await ended
+  } finally {
+    await closeAll(closers, log)
   }
 }
 

@@ -4,7 +4,13 @@ import { decodeCable, type CableContent } from "../protocol/cable.ts"
 import { formatDateTimeGroup } from "../protocol/date-time-group.ts"
 import type { Directory } from "../protocol/directory.ts"
 import type { AddresseeStatus, Cable, CableSummary, Signal, SignalDesk } from "./api/shapes.ts"
-import { fromHex, toHex, type AddresseeRow, type ReceivedRow, type SentRow } from "./delivery/rows.ts"
+import {
+  fromHex,
+  toHex,
+  type AddresseeRow,
+  type ReceivedRow,
+  type SentRow,
+} from "./delivery/rows.ts"
 import type { RaisedRow, SignalRow } from "./hotline/line.ts"
 
 /** Turns rids into codes and key ids into names; unknown ones stay recognisable. */

@@ -1,6 +1,6 @@
 /**
  * Chunked encryption of bodies: c2sp.org/chunked-encryption with AES-256-GCM and SHA-512, the
- * instantiation also called Cobblestone-256 (PROTOCOL §4.3).
+ * instantiation also called Cobblestone-256 (PROTOCOL §3.4).
  *
  * salt 24 ‖ commitment 32 ‖ chunks. Each chunk holds 16 KiB, the last one less, possibly nothing;
  * chunk i is sealed under base nonce XOR i. The commitment is to key, salt and context: a body

@@ -1,5 +1,5 @@
 /**
- * Who is who: a fold over the genesis and the entries of final blocks (PROTOCOL §5.3).
+ * Who is who: a fold over the genesis and the entries of final blocks (PROTOCOL §4.7).
  *
  * The fold is deterministic and total: an entry that breaks a rule changes nothing and gives the
  * reason, so that all nodes agree about it. Keys are ended by entries only, never by a clock, and

@@ -1,5 +1,5 @@
 /**
- * Epoch keys: the daily KEM keys to which content secrets are wrapped (PROTOCOL §4.4).
+ * Epoch keys: the daily KEM keys to which content secrets are wrapped (PROTOCOL §4.8).
  */
 
 import { decode, encode } from "./codec.ts"

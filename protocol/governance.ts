@@ -1,5 +1,5 @@
 /**
- * The genesis of a network, and the proposals and ballots that change it (PROTOCOL §5, LEDGER §6).
+ * The genesis of a network, and the proposals and ballots that change it (PROTOCOL §4.5, §4.6).
  *
  * The chain id, called `net`, is the hash of the genesis bytes. A proposal takes effect in the
  * block in which the ballots for it reach the threshold of its class of action.
@@ -47,7 +47,7 @@ export interface GovernanceMember {
   readonly publicKey: Uint8Array
 }
 
-/** Ballots needed, by class of action (LEDGER §6.2). */
+/** Ballots needed, by class of action (PROTOCOL §4.5). */
 export interface Thresholds {
   readonly revoke: number
   readonly admit: number

@@ -219,7 +219,7 @@ export function possessionMessage(role: string, digest: Uint8Array): Uint8Array 
 
 // --- validators -----------------------------------------------------------------------------
 
-/** The four keys of a validator (LEDGER §2). */
+/** The four keys of a validator (LEDGER §6.2). */
 export interface ValidatorFacts {
   readonly rid: number
   readonly consensusKey: Uint8Array

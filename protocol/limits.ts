@@ -1,5 +1,5 @@
 /**
- * Every size, count and time limit of the protocol, with its unit (PROTOCOL §9).
+ * Every size, count and time limit of the protocol, with its unit (PROTOCOL §13).
  *
  * Nothing that a peer, a file or a user sends is larger than a number on this page.
  */

@@ -1,5 +1,5 @@
 /**
- * Padding of plaintexts (PROTOCOL §4.4): Padmé of the PURB paper (Nikitin et al., 2019, §4), with
+ * Padding of plaintexts (PROTOCOL §3.5): Padmé of the PURB paper (Nikitin et al., 2019, §4), with
  * a floor of {@link PADDED_BYTES_MIN}. A padded length leaks O(log log n) bits about the length,
  * for at most 12 % more bytes.
  *

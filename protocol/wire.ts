@@ -1,5 +1,5 @@
 /**
- * What nodes say to each other: protocol ids, and the requests and answers on them (PROTOCOL §8).
+ * What nodes say to each other: protocol ids, and the requests and answers on them (PROTOCOL §11).
  *
  * Every message is one request with one answer on a framed stream. An unknown version or a longer
  * message than its limit is refused before anything of it is kept.

@@ -10,7 +10,7 @@ interface VerifyOptions {
 }
 
 export function auditCommand(program: Program): Command {
-  const audit = new Command("audit").description("check proofs and copies, offline")
+  const audit = new Command("audit")
   const verify = audit
     .command("verify <file>")
     .description("check a proof, a ledger copy or an envelope; nothing is sent anywhere")

@@ -17,7 +17,7 @@ interface InboxOptions {
 }
 
 export function cableCommand(program: Program): Command {
-  const cable = new Command("cable").description("send, list, read and acknowledge cables")
+  const cable = new Command("cable")
   cable.addCommand(sendCommand(program))
   const inbox = cable
     .command("inbox")

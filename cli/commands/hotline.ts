@@ -30,7 +30,7 @@ interface RaiseOptions {
 }
 
 export function hotlineCommand(program: Program): Command {
-  const hotline = new Command("hotline").description("raise, watch and answer hotline signals")
+  const hotline = new Command("hotline")
   hotline.addCommand(raiseCommand(program))
   const list = hotline
     .command("list")

@@ -7,7 +7,7 @@ import { writeBytes } from "../files.ts"
 import { act, type Program, type Session } from "../session.ts"
 
 export function ledgerCommand(program: Program): Command {
-  const ledger = new Command("ledger").description("the record that all missions keep, and proofs")
+  const ledger = new Command("ledger")
   act(ledger.command("status").description("how far this node's copy reaches"), program, showStatus)
   const verify = ledger
     .command("verify")

@@ -24,7 +24,7 @@ interface RevokeOptions extends ConfirmOptions {
 }
 
 export function missionCommand(program: Program): Command {
-  const mission = new Command("mission").description("who belongs to the network; join and leave")
+  const mission = new Command("mission")
   const request = withHomeOptions(mission.command("request"))
     .description("make this machine's keys and a request to be admitted")
     .requiredOption("--network <GENESIS>", "the genesis file that headquarters gave out")

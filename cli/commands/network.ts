@@ -12,7 +12,7 @@ interface CreateOptions extends HomeOptions {
 }
 
 export function networkCommand(program: Program): Command {
-  const network = new Command("network").description("make a network (once, at headquarters)")
+  const network = new Command("network")
   const create = withHomeOptions(
     network.command("create").argument("<name>", "name of the network"),
   )

@@ -17,7 +17,7 @@ interface StartOptions {
 }
 
 export function nodeCommand(program: Program): Command {
-  const node = new Command("node").description("start, show and stop this mission's node")
+  const node = new Command("node")
   const start = node
     .command("start")
     .description("run the node until Ctrl-C or `tarbarta node stop`")

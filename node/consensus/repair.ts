@@ -1,5 +1,5 @@
 /**
- * Healing stored blocks that can no longer be read (LEDGER §5): the disk lost them, peers have them.
+ * Healing stored blocks that can no longer be read (LEDGER §12): the disk lost them, peers have them.
  *
  * What is damaged is found by reading everything. Refetched blocks are believed because their hashes
  * are chained to the sound block above them, up to the head, and their certificates verify. Tree
@@ -92,35 +92,37 @@ async function widen(store: BlockStore, spans: readonly Span[]): Promise<Span[]>
   return wide
 }
 
+/** The highest block at or below `height` whose entries begin with a bundle, or before it. */
 async function stepDown(store: BlockStore, height: number): Promise<number> {
-  let from = height
-  // The tree's size below a block tells where its first entry stands.
-  let size = await sizeAt(store, from - 1)
-  const target = size === undefined ? undefined : size - (size % TILE_WIDTH)
-  while (from > 1 && (size === undefined || target === undefined || size > target)) {
-    from -= 1
-    size = await sizeAt(store, from - 1)
+  const start = (await sizeAt(store, height - 1)) ?? 0
+  const bundleStart = start - (start % TILE_WIDTH)
+  for (let from = height; ; from--) {
+    const size = await sizeAt(store, from - 1)
+    if (size !== undefined && size <= bundleStart) return from
   }
-  return from
 }
 
+/** The lowest block at or above `height` whose entries fill the last bundle, or the head. */
 async function stepUp(store: BlockStore, height: number): Promise<number> {
-  let to = height
-  let size = await sizeAt(store, to)
-  const target = size === undefined ? undefined : Math.ceil(size / TILE_WIDTH) * TILE_WIDTH
-  while (to < store.head.height && (size === undefined || target === undefined || size < target)) {
-    to += 1
-    size = await sizeAt(store, to)
+  const end = (await sizeAt(store, height)) ?? store.head.frontier.size
+  const bundleEnd = Math.ceil(end / TILE_WIDTH) * TILE_WIDTH
+  for (let to = height; ; to++) {
+    const size = await sizeAt(store, to)
+    if (to === store.head.height || (size !== undefined && size >= bundleEnd)) return to
   }
-  return to
 }
 
-/** Tree size after a block, 0 for height 0, undefined when its row is damaged. */
+/** Tree size after a block, as it or the block above it says; undefined when neither can be read. */
 async function sizeAt(store: BlockStore, height: number): Promise<number | undefined> {
   if (height === 0) return 0
+  if (height === store.head.height) return store.head.frontier.size
   let size: number | undefined
   await isReadable(async () => {
     size = (await store.row(height)).header.treeSize
+  })
+  if (size !== undefined) return size
+  await isReadable(async () => {
+    size = (await store.row(height + 1)).firstIndex
   })
   return size
 }

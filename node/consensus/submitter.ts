@@ -1,5 +1,5 @@
 /**
- * A mission's own entries on their way to finality (LEDGER §6).
+ * A mission's own entries on their way to finality (LEDGER §3).
  *
  * The row of an entry is written in the batch that makes its cable durable, and goes in the batch
  * that stores its final block. In between, every validator is sent the entries that it lacks, in

@@ -1,5 +1,5 @@
 /**
- * A whole ledger, verified from the genesis on: stored here or in a copy (LEDGER §8).
+ * A whole ledger, verified from the genesis on: stored here or in a copy (LEDGER §5, §13).
  *
  * Every block is checked as if a stranger had brought it: certificate, parent, batches and their
  * signatures, tree root, on the directory that the blocks before it made. One block is in memory

@@ -156,8 +156,7 @@ export class Inbox {
       priorHash: fromHex(row.lastReceipt),
       officer: undefined,
     }
-    const receipt =
-      officer === undefined ? plain : signReceipt(plain, officer.kid, officer.sign)
+    const receipt = officer === undefined ? plain : signReceipt(plain, officer.kid, officer.sign)
     const lastReceipt = toHex(hashReceipt(suite, encodeReceipt(receipt)))
     const reached = stage === "read" ? { readMs: plain.atMs } : { actedMs: plain.atMs }
     const next: ReceivedRow = { ...row, readMs: row.readMs ?? plain.atMs, ...reached, lastReceipt }

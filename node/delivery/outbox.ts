@@ -10,7 +10,12 @@
  * The mirror of inbox.ts. The dispatcher carries what is queued; the ledger anchors it in parallel.
  */
 
-import { encodeCable, normaliseText, validateCable, type CableContent } from "../../protocol/cable.ts"
+import {
+  encodeCable,
+  normaliseText,
+  validateCable,
+  type CableContent,
+} from "../../protocol/cable.ts"
 import type { Directory } from "../../protocol/directory.ts"
 import { entryCommitment, messageEntry, type Entry } from "../../protocol/entry.ts"
 import { sealEnvelope, type Addressee, type SealedEnvelope } from "../../protocol/envelope.ts"
@@ -335,7 +340,14 @@ export class Outbox {
     }
     const officers = this.#officers(draft, self, precedence, classification)
     return {
-      recipients, exempted, content, textChanged, textBytes, precedence, classification, nowMs,
+      recipients,
+      exempted,
+      content,
+      textChanged,
+      textBytes,
+      precedence,
+      classification,
+      nowMs,
       kind: draft.kind ?? "real",
       breakGlass: draft.breakGlass ?? false,
       ...officers,
@@ -455,10 +467,7 @@ export class Outbox {
     if (value === undefined) return []
     const { seq } = parseRow<SentRow>(KEYS.sent(id), value)
     this.#count(rid, -1)
-    return [
-      remove(KEYS.queue(rid, addressee.precedence, seq, id)),
-      remove(KEYS.sentWrap(id, rid)),
-    ]
+    return [remove(KEYS.queue(rid, addressee.precedence, seq, id)), remove(KEYS.sentWrap(id, rid))]
   }
 
   /** When nobody is left to wait for: tells it, and lets go of body and content secret. */
@@ -529,11 +538,7 @@ function contentOf(
 }
 
 /** The named officer, or the first with the role. */
-export function pickOfficer(
-  self: Self,
-  name: string | undefined,
-  role: OfficerRole,
-): LocalOfficer {
+export function pickOfficer(self: Self, name: string | undefined, role: OfficerRole): LocalOfficer {
   const officer =
     name === undefined
       ? self.officers.find((one) => one.roles.includes(role))
@@ -548,12 +553,7 @@ export function pickOfficer(
   return officer
 }
 
-function rowsOf(
-  plan: Plan,
-  sealed: SealedEnvelope,
-  id: CableId,
-  content: Uint8Array,
-): Operation[] {
+function rowsOf(plan: Plan, sealed: SealedEnvelope, id: CableId, content: Uint8Array): Operation[] {
   const { core } = sealed
   const row: SentRow = {
     id,
@@ -610,26 +610,17 @@ function advance(before: AddresseeRow, receipt: Receipt): AddresseeRow | undefin
     if (isSettled(before.state)) return undefined
     return { ...before, state: "refused", atMs: receipt.atMs, reason: receipt.reason }
   }
-  const state = stateOfStage(receipt.stage)
+  const state = STATE_OF_STAGE[receipt.stage]
   if (state === undefined || isAtLeast(before.state, state)) return undefined
   return { ...before, state, atMs: receipt.atMs }
 }
 
-function stateOfStage(stage: Receipt["stage"]): DeliveryState | undefined {
-  switch (stage) {
-    case "stored":
-      return "stored"
-    case "decrypted":
-      return "delivered"
-    case "read":
-      return "read"
-    case "acted":
-      return "acted"
-    case "nack":
-    case "displayed":
-    case "acknowledged":
-      return undefined
-  }
+/** What a stage says of the cable at that addressee; stages of signals say nothing. */
+const STATE_OF_STAGE: Partial<Record<Receipt["stage"], DeliveryState>> = {
+  stored: "stored",
+  decrypted: "delivered",
+  read: "read",
+  acted: "acted",
 }
 
 /** True when `state` is `wanted` or beyond; a refused cable is beyond nothing. */

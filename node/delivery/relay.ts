@@ -117,11 +117,7 @@ export class Relay {
       let isDone = core.expiresMs <= clock.now()
       if (!isDone) {
         try {
-          const answer = await transport.request(
-            peer,
-            PROTOCOLS.deliver,
-            encodeCopyRequest(bytes),
-          )
+          const answer = await transport.request(peer, PROTOCOLS.deliver, encodeCopyRequest(bytes))
           isDone = decodeCopyStatus(answer) !== "later"
         } catch (error) {
           if (!(error instanceof NodeError) || isDisk(error)) throw error

@@ -16,13 +16,7 @@ export type CableId = string
 
 /** How far a cable has come at one addressee, as the sender knows it. */
 export type DeliveryState =
-  | "queued"
-  | "relayed"
-  | "stored"
-  | "delivered"
-  | "read"
-  | "acted"
-  | "refused"
+  "queued" | "relayed" | "stored" | "delivered" | "read" | "acted" | "refused"
 
 /** What the sender keeps of a cable for ever. */
 export interface SentRow {

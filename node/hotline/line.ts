@@ -9,7 +9,12 @@
 import type { Directory } from "../../protocol/directory.ts"
 import { decodeCopy, encodeCopy } from "../../protocol/copy.ts"
 import { entryCommitment, messageEntry, type Entry } from "../../protocol/entry.ts"
-import { copyFor, sealEnvelope, type Addressee, type SealedEnvelope } from "../../protocol/envelope.ts"
+import {
+  copyFor,
+  sealEnvelope,
+  type Addressee,
+  type SealedEnvelope,
+} from "../../protocol/envelope.ts"
 import { ProtocolError } from "../../protocol/errors.ts"
 import {
   encodeSignal,
@@ -260,7 +265,11 @@ export class Line {
       .toSorted((a, b) => a.rid - b.rid)
     const bytes = encodeSignal(content)
     const facts = {
-      net: directory.net, bodyType: "signal" as const, kind, sender: self.rid, recipients,
+      net: directory.net,
+      bodyType: "signal" as const,
+      kind,
+      sender: self.rid,
+      recipients,
       content: bytes,
     }
     const draft = draftRelease("unclassified", random)
@@ -285,8 +294,17 @@ export class Line {
     )
     const id = toHex(sealed.cableId)
     const row: RaisedRow = {
-      direction: "raised", id, seq: turn.seq, kind, words: wordsOf(content), raisedMs,
-      progress: raiseSignal(recipients.map(({ rid }) => rid), raisedMs, expiresMs).state,
+      direction: "raised",
+      id,
+      seq: turn.seq,
+      kind,
+      words: wordsOf(content),
+      raisedMs,
+      progress: raiseSignal(
+        recipients.map(({ rid }) => rid),
+        raisedMs,
+        expiresMs,
+      ).state,
       officers: {},
     }
     const copies = copiesOf(sealed)

@@ -1,5 +1,5 @@
 /**
- * Frames: what one stream carries, byte by byte (PROTOCOL, "Transport").
+ * Frames: what one stream carries, byte by byte (PROTOCOL §10.3).
  *
  * Pure. The opener of a stream sends requests and cancels, the other side answers, refusals and
  * busy; both send credits. A message travels in frames of which all but the last are full, so one

@@ -1,5 +1,5 @@
 /**
- * The greeting of a connection, and the check that it still stands (PROTOCOL, "Transport").
+ * The greeting of a connection, and the check that it still stands (PROTOCOL §10.2).
  *
  * A resolved dial proves nothing: the other side may deny us a moment later. So the dialler names
  * the connection's lane on a stream of its own, and the connection counts once the other side has

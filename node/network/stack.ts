@@ -1,5 +1,5 @@
 /**
- * Builds the libp2p node: transports, one encrypter, muxer, limits (PROTOCOL, "Transport").
+ * Builds the libp2p node: transports, one encrypter, muxer, limits (PROTOCOL §10).
  *
  * The only file that loads libp2p. It is imported when a host starts, because the group for the
  * post-quantum handshake must be set before TLS is loaded.

@@ -1,5 +1,5 @@
 /**
- * Final blocks on the disk: what the ledger says, as this node has verified it (LEDGER §5).
+ * Final blocks on the disk: what the ledger says, as this node has verified it (LEDGER §12).
  *
  * - `ledger/b/<height>` certificate, header, and the batches without their entries
  * - `ledger/s/<rid>/<first serial>` where the entries of a batch stand

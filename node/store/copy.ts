@@ -1,5 +1,5 @@
 /**
- * A copy of the ledger in one file, for auditors (LEDGER §8).
+ * A copy of the ledger in one file, for auditors (LEDGER §13).
  *
  * Label and line feed, then every final block from height 1 on as u32 length and bytes, then a
  * length of zero and the number of blocks as u64. What the blocks say is checked by verify.ts; this

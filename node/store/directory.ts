@@ -1,6 +1,6 @@
 /**
  * The entries that the directory is a fold of, kept apart so that a start need not read the whole
- * ledger (LEDGER §5): `ledger/g/<index>` → height u64 ‖ trusted u8 ‖ entry.
+ * ledger (LEDGER §12): `ledger/g/<index>` → height u64 ‖ trusted u8 ‖ entry.
  *
  * What was accepted once is folded again without its signatures. A refused governance entry is kept
  * too, and judged anew, because a refusal may have closed a proposal; a refused publication of keys

@@ -1,5 +1,5 @@
 /**
- * A stored ledger whose newest rows cannot be trusted (LEDGER §5): keeps its longest sound beginning,
+ * A stored ledger whose newest rows cannot be trusted (LEDGER §12): keeps its longest sound beginning,
  * and makes everything that is derived from blocks and entries anew. What is lost is fetched again
  * from peers; it is the same, so rows that are left behind the new end are written over.
  */

@@ -1,5 +1,5 @@
 /**
- * Entries and tree hashes on the disk (LEDGER §5): written once, in tiles and bundles of 256.
+ * Entries and tree hashes on the disk (LEDGER §12): written once, in tiles and bundles of 256.
  *
  * - `ledger/e/<N>`   entries 256·N …, each as u16 length and bytes
  * - `ledger/l/<i>`   entry i, while its bundle is not full
@@ -275,25 +275,24 @@ export class Tiles {
   }
 
   /**
-   * Writes that put bundles and tiles right from entries that the caller has verified: `start` is
-   * a multiple of {@link TILE_WIDTH}, and the entries fill their bundles or reach the end.
+   * Writes that put bundles, and the tiles over them, right from entries that the caller has
+   * verified; `start` is the place of the first. A bundle that they cover only in part stays as it is.
    */
   restore(start: number, entries: readonly Uint8Array[]): Operation[] {
-    assert(start % TILE_WIDTH === 0, "a restored range starts with a bundle")
+    this.#bundle = undefined
     const operations: Operation[] = []
-    for (let offset = 0; offset < entries.length; offset += TILE_WIDTH) {
-      const bundle = entries.slice(offset, offset + TILE_WIDTH)
-      const number = (start + offset) / TILE_WIDTH
-      if (bundle.length < TILE_WIDTH) {
-        bundle.forEach((value, i) => {
-          operations.push({ type: "put", key: tailKey(start + offset + i), value })
-        })
-        continue
-      }
+    let number = Math.ceil(start / TILE_WIDTH)
+    for (; (number + 1) * TILE_WIDTH <= start + entries.length; number++) {
+      const from = number * TILE_WIDTH - start
+      const bundle = entries.slice(from, from + TILE_WIDTH)
       operations.push({ type: "put", key: bundleKey(number), value: encodeBundle(bundle) })
       operations.push({ type: "put", key: tileKey(0, number), value: hashLeaves(bundle) })
     }
-    this.#bundle = undefined
+    // Rows of the tail are in memory as well, and were checked against the head's root.
+    this.#edge.tail.forEach((value, offset) => {
+      const key = tailKey(this.size - this.#edge.tail.length + offset)
+      operations.push({ type: "put", key, value })
+    })
     return operations
   }
 }

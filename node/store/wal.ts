@@ -1,6 +1,6 @@
 /**
  * The consensus write-ahead log: what a validator is about to say, on the disk before it says it
- * (LEDGER §6).
+ * (LEDGER §9.1).
  *
  * A file of its own, append-only. Header: magic(8) ‖ walId(16) ‖ CRC-32C u32 of both. Then records:
  * length u32 of the payload, CRC-32C u32 over length ‖ the rest, epoch u32, kind u8, payload; all

@@ -55,7 +55,7 @@ export async function runCommand(
 ): Promise<Ran> {
   const child = startCommand(home, words, options.env)
   child.stdin?.end(options.input ?? "")
-  return await finished(child)
+  return finished(child)
 }
 
 /** Runs one line of a shell, in which `tarbarta` is the command. */
@@ -67,7 +67,7 @@ export async function runLine(home: string, line: string): Promise<Ran> {
     stdio: ["pipe", "pipe", "pipe"],
   })
   child.stdin.end()
-  return await finished(child)
+  return finished(child)
 }
 
 async function collect(stream: NodeJS.ReadableStream | null): Promise<string> {

@@ -95,9 +95,7 @@ export class ProcessNetwork {
       if (index === 0) {
         const network = { name: "Test ministry", origin: "test/processes", twoPerson: false }
         const transport = options.transport ?? "noise"
-        genesis = new Uint8Array(
-          (await createNetwork({ ...made, ...network, transport })).genesis,
-        )
+        genesis = new Uint8Array((await createNetwork({ ...made, ...network, transport })).genesis)
       } else {
         requests.set(code, (await createRequest({ ...made, genesis })).request)
       }

@@ -11,7 +11,12 @@ import type { CableDraft } from "../../node/api/shapes.ts"
 import { createVirtualClock, type VirtualClock } from "./clock.ts"
 import { SimulatedDisk } from "./database.ts"
 import { SimulatedLogFile } from "./ledgers.ts"
-import { createMinistry, type Ministry, type MinistryOptions, type MinistryPost } from "./ministry.ts"
+import {
+  createMinistry,
+  type Ministry,
+  type MinistryOptions,
+  type MinistryPost,
+} from "./ministry.ts"
 import { createSimulatedNetwork, type SimulatedNetwork } from "./network.ts"
 import { seededRandom } from "./rng.ts"
 
@@ -164,7 +169,10 @@ export class NodeWorld {
   }
 
   async untilDelivered(code: string, id: string, withinMs?: number): Promise<void> {
-    await this.until(async () => (await this.node(code).service.cableStatus(id)).delivered, withinMs)
+    await this.until(
+      async () => (await this.node(code).service.cableStatus(id)).delivered,
+      withinMs,
+    )
   }
 
   demandAlive(): void {

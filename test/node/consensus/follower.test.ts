@@ -179,10 +179,17 @@ describe("damage on the disk", () => {
     const keys = [...node.disk.snapshot().keys()].sort()
     const bundle = keys.filter((key) => key.startsWith("ledger/e/"))[1]
     const tile = keys.filter((key) => key.startsWith("ledger/t/0/"))[0]
-    const block = keys.filter((key) => key.startsWith("ledger/b/"))[5]
-    for (const key of [bundle, tile, block]) {
-      if (key === undefined) throw new Error("nothing stored")
-      node.rotten.add(key)
+    const place = keys.filter((key) => key.startsWith("ledger/s/"))[7]
+    const blocks = keys.filter((key) => key.startsWith("ledger/b/"))
+    const cases = [
+      [bundle],
+      [tile],
+      [place],
+      [blocks[5]],
+      [blocks[5], blocks[6], blocks[20], bundle],
+    ]
+    for (const rotten of [...cases, [blocks[0]], [blocks.at(-2)]]) {
+      for (const key of rotten) node.rotten.add(key ?? "nothing stored")
       await expect(world.during(node.ledger.verifyAll())).rejects.toMatchObject({
         code: "STORE_DAMAGED",
       })

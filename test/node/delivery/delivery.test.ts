@@ -91,7 +91,11 @@ describe("delivery in virtual time", () => {
     await expect(service.sendCable({ ...draft, precedence: "flash" })).rejects.toMatchObject({
       code: "RELEASE_REQUIRED",
     })
-    const sent = await service.sendCable({ ...draft, precedence: "flash", releaser: "LON releaser" })
+    const sent = await service.sendCable({
+      ...draft,
+      precedence: "flash",
+      releaser: "LON releaser",
+    })
     await world.untilDelivered("LON", sent.id)
   })
 
