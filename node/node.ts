@@ -18,10 +18,11 @@ import { Counters } from "./delivery/counters.ts"
 import { Dispatcher } from "./delivery/dispatcher.ts"
 import { Inbox } from "./delivery/inbox.ts"
 import { memberOfPeer } from "./delivery/lookups.ts"
-import { Outbox, type OutboxEvent, type Self } from "./delivery/outbox.ts"
+import { Outbox, type Self } from "./delivery/outbox.ts"
 import { Receipts } from "./delivery/receipts.ts"
 import { Relay } from "./delivery/relay.ts"
 import { toHex } from "./delivery/rows.ts"
+import { Sent, type SentEvent } from "./delivery/sent.ts"
 import { Epochs } from "./epochs.ts"
 import { Line } from "./hotline/line.ts"
 import type { Log } from "./log.ts"
@@ -72,6 +73,7 @@ export class TarbartaNode {
   readonly #counters: Counters
   readonly #events: EventLog
   readonly #outbox: Outbox
+  readonly #sent: Sent
   readonly #inbox: Inbox
   readonly #dispatcher: Dispatcher
   readonly #receipts: Receipts
@@ -112,11 +114,20 @@ export class TarbartaNode {
       issued: (...args: Parameters<Receipts["issued"]>) => this.#receipts.issued(...args),
     }
     this.#epochs = new Epochs({ ...shared, signingKey: parts.keys.signingKey })
-    this.#outbox = new Outbox({ ...shared, emit: (event) => this.#onOutbox(event) })
+    this.#sent = new Sent({ ...shared, emit: (event) => this.#onSent(event) })
+    this.#outbox = new Outbox({
+      ...shared,
+      sent: this.#sent,
+      onQueued: (id, recipients) => {
+        this.#events.publish({ type: "cable-queued", id })
+        this.#poke()
+        for (const rid of recipients) this.#dispatcher.wake(rid)
+      },
+    })
     this.#receipts = new Receipts({
       ...shared,
       onReceipts: async (receipts, proofs) => {
-        await this.#outbox.receive(receipts, proofs)
+        await this.#sent.receive(receipts, proofs)
         await this.#line.receipts(receipts)
       },
     })
@@ -128,7 +139,7 @@ export class TarbartaNode {
         this.#events.publish({ type: "cable-received", cable })
       },
     })
-    this.#dispatcher = new Dispatcher({ ...shared, outbox: this.#outbox })
+    this.#dispatcher = new Dispatcher({ ...shared, sent: this.#sent })
     this.#relay = new Relay(shared)
     this.#line = new Line({
       ...shared,
@@ -146,6 +157,7 @@ export class TarbartaNode {
       ...shared,
       ledger,
       outbox: this.#outbox,
+      sent: this.#sent,
       inbox: this.#inbox,
       relay: this.#relay,
       line: this.#line,
@@ -177,7 +189,7 @@ export class TarbartaNode {
     const node = new TarbartaNode(parts, ledger)
     await node.#counters.load()
     await node.#epochs.load()
-    await node.#outbox.load()
+    await node.#sent.load()
     return node
   }
 
@@ -285,7 +297,7 @@ export class TarbartaNode {
   }
 
   async #registered(seq: number, index: number): Promise<void> {
-    const id = await this.#outbox.idOfSeq(seq)
+    const id = await this.#sent.idOfSeq(seq)
     if (id !== undefined) this.#events.publish({ type: "cable-registered", id, index })
   }
 
@@ -300,15 +312,9 @@ export class TarbartaNode {
     this.#relay.contact(mission.rid)
   }
 
-  #onOutbox(event: OutboxEvent): void {
+  #onSent(event: SentEvent): void {
     const { id } = event
     switch (event.type) {
-      case "queued": {
-        this.#events.publish({ type: "cable-queued", id })
-        this.#poke()
-        for (const rid of event.recipients) this.#dispatcher.wake(rid)
-        return
-      }
       case "progress": {
         const { rid, state } = event
         if (state !== "stored" && state !== "relayed") this.#dispatcher.settled(rid, id)

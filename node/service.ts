@@ -22,9 +22,10 @@ import type { Ledger } from "./consensus/ledger.ts"
 import { submitAndAwait } from "./consensus/own-entries.ts"
 import type { Counters } from "./delivery/counters.ts"
 import type { Inbox } from "./delivery/inbox.ts"
-import { isAtLeast, pickOfficer, type Outbox, type Self } from "./delivery/outbox.ts"
+import { pickOfficer, type Outbox, type Self } from "./delivery/outbox.ts"
 import type { Relay } from "./delivery/relay.ts"
 import { fromHex, KEYS, parseRow, toHex, type SentRow } from "./delivery/rows.ts"
+import { isAtLeast, type Sent } from "./delivery/sent.ts"
 import { NodeError } from "./errors.ts"
 import type { Line } from "./hotline/line.ts"
 import type { Transport } from "./network/transport.ts"
@@ -52,6 +53,7 @@ export interface ServiceParts {
   readonly directory: Directory
   readonly counters: Counters
   readonly outbox: Outbox
+  readonly sent: Sent
   readonly inbox: Inbox
   readonly relay: Relay
   readonly line: Line
@@ -82,7 +84,7 @@ export class Service implements NodeService {
   }
 
   async status(): Promise<shapes.NodeStatus> {
-    const { directory, transport, outbox, relay, inbox, line } = this.#parts
+    const { directory, transport, sent, relay, inbox, line } = this.#parts
     const self = this.#parts.self()
     const unread = await inbox.list(limits.API_LIST_LIMIT_MAX, (row) => row.readMs === undefined)
     const signals = await line.list()
@@ -99,7 +101,7 @@ export class Service implements NodeService {
       startedMs: this.#parts.startedMs,
       addresses: this.#parts.addresses(),
       connected: this.#codesOf(transport.connected()),
-      outbox: outbox.waiting(),
+      outbox: sent.waiting(),
       relayed: relay.held,
       unread: unread.length,
       openSignals: open.length,
@@ -127,9 +129,9 @@ export class Service implements NodeService {
   }
 
   async cables(query: CablesQuery): Promise<readonly shapes.CableSummary[]> {
-    const { inbox, outbox } = this.#parts
+    const { inbox, sent } = this.#parts
     if (query.box === "sent") {
-      const rows = await outbox.list(query.limit)
+      const rows = await sent.list(query.limit)
       return Promise.all(rows.map(async (row) => this.#sentSummary(row)))
     }
     const rows = await inbox.list(query.limit, (row) => !query.unread || row.readMs === undefined)
@@ -167,8 +169,8 @@ export class Service implements NodeService {
   }
 
   async cableStatus(id: string): Promise<shapes.CableStatus> {
-    const { outbox, ledger } = this.#parts
-    const found = await outbox.sent(id)
+    const { sent, ledger } = this.#parts
+    const found = await sent.find(id)
     const rid = this.#rid()
     if (found === undefined) throw unknownCable(id)
     const { row, addressees } = found
@@ -242,7 +244,7 @@ export class Service implements NodeService {
   // --- directory and ledger ------------------------------------------------------------------
 
   async missions(): Promise<readonly shapes.MissionInfo[]> {
-    const { directory, transport, outbox } = this.#parts
+    const { directory, transport, sent } = this.#parts
     const connected = new Set(transport.connected())
     const self = this.#parts.self()
     return directory.missions().map((mission): shapes.MissionInfo => {
@@ -262,7 +264,7 @@ export class Service implements NodeService {
         ...(mission.revokedHeight === undefined ? {} : { revokedHeight: mission.revokedHeight }),
         officers: facts.officers.map(({ name, roles }) => ({ name, roles })),
         ...(newestEpoch === undefined ? {} : { newestEpoch }),
-        waiting: outbox.waiting(rid),
+        waiting: sent.waiting(rid),
       }
     })
   }
@@ -370,14 +372,14 @@ export class Service implements NodeService {
   }
 
   async #sentSummary(row: SentRow): Promise<shapes.CableSummary> {
-    const found = await this.#parts.outbox.sent(row.id)
+    const found = await this.#parts.sent.find(row.id)
     const addressees = found?.addressees ?? []
     const dtg = found === undefined ? "" : dtgOf(decodeCable(found.content))
     return summaryOfSent(row, addressees, this.#names, this.#rid(), dtg)
   }
 
   async #sentCable(id: string): Promise<shapes.Cable> {
-    const found = await this.#parts.outbox.sent(id)
+    const found = await this.#parts.sent.find(id)
     if (found === undefined) throw unknownCable(id)
     const { row, addressees, content } = found
     const rid = this.#rid()

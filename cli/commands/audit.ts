@@ -3,10 +3,38 @@
 import { Command } from "commander"
 import { CliError } from "../errors.ts"
 import { act, type Program, type Session } from "../session.ts"
+import type { Word } from "../words.ts"
 
 interface VerifyOptions {
   readonly network: string
   readonly ledger?: string
+}
+
+/** What a verification tells, in the words of the catalogue. */
+const FACTS = {
+  file: "label.file",
+  fingerprint: "label.fingerprint",
+  submitter: "fact.submitter",
+  serial: "fact.serial",
+  entryIndex: "fact.entryIndex",
+  height: "label.height",
+  treeSize: "fact.treeSize",
+  finalBy: "fact.finalBy",
+  cable: "fact.cable",
+  signature: "fact.signature",
+  blocks: "fact.blocks",
+  entries: "label.entries",
+  rootHash: "label.rootHash",
+  missions: "fact.missions",
+  sender: "label.from",
+  addressee: "label.to",
+  kind: "label.kind",
+  created: "label.date",
+  bytes: "fact.bytes",
+} as const satisfies Record<string, Word>
+
+function isFact(name: string): name is keyof typeof FACTS {
+  return Object.hasOwn(FACTS, name)
 }
 
 export function auditCommand(program: Program): Command {
@@ -48,5 +76,14 @@ async function verifyFile(session: Session, options: VerifyOptions, file: string
     })
   }
   terminal.tell(`audit.${verified.kind}`)
-  for (const [name, value] of Object.entries(verified.facts)) terminal.line(`  ${name}: ${value}`)
+  terminal.pairs(
+    Object.entries(verified.facts).map(([name, value]) => [
+      isFact(name) ? terminal.say(FACTS[name]) : name,
+      typeof value === "string"
+        ? value
+        : typeof value === "number"
+          ? terminal.number(value)
+          : terminal.yesNo(value),
+    ]),
+  )
 }

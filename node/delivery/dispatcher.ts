@@ -20,16 +20,16 @@ import type { Clock, Timer } from "../clock.ts"
 import { NodeError } from "../errors.ts"
 import type { Transport } from "../network/transport.ts"
 import type { Database } from "../store/database.ts"
-import type { Outbox } from "./outbox.ts"
 import { isDisk } from "./receipts.ts"
 import { fromHex, KEYS, parseRow, type CableId, type WrapRow } from "./rows.ts"
+import type { Sent } from "./sent.ts"
 
 export interface DispatcherParts {
   readonly database: Database
   readonly clock: Clock
   readonly directory: Directory
   readonly transport: Transport
-  readonly outbox: Outbox
+  readonly sent: Sent
   readonly rid: () => number | undefined
   readonly height: () => number
   readonly peerOf: (rid: number) => string | undefined
@@ -202,13 +202,13 @@ export class Dispatcher {
 
   /** One copy, one try: to the addressee, and to a relay when the addressee is out of reach. */
   async #carry(id: CableId, pass: Pass, worker: Worker): Promise<void> {
-    const { outbox, directory, height, clock } = this.#parts
+    const { sent, directory, height, clock } = this.#parts
     const { rid } = pass.mission
     if (directory.isRevoked(pass.mission, height())) {
-      await outbox.note(id, rid, { state: "refused", reason: "revoked" })
+      await sent.note(id, rid, { state: "refused", reason: "revoked" })
       return
     }
-    const found = await outbox.copyOf(id, rid)
+    const found = await sent.copyOf(id, rid)
     if (found === undefined) return
     const request = encodeCopyRequest(bytesOf(found.row, found.wrap, found.body))
     const outcome = pass.isAway ? "away" : await this.#offer(id, rid, request)
@@ -221,21 +221,21 @@ export class Dispatcher {
   }
 
   async #offer(id: CableId, rid: number, request: Uint8Array): Promise<Offered> {
-    const { outbox, transport, peerOf } = this.#parts
+    const { sent, transport, peerOf } = this.#parts
     const peer = peerOf(rid)
     if (peer === undefined) return "away"
     try {
       const answer = await transport.request(peer, PROTOCOLS.deliver, request)
       const status: CopyStatus = decodeCopyStatus(answer)
       if (status === "later") return "retry"
-      outbox.stored(id, rid)
+      sent.stored(id, rid)
       return "stored"
     } catch (error) {
       if (!(error instanceof NodeError) || isDisk(error)) throw error
       if (error.code !== "REQUEST_REFUSED") return error.code === "NODE_BUSY" ? "retry" : "away"
       const reason = error.refusal ?? error.code
       const isPassing = PASSING_REFUSALS.includes(reason)
-      await outbox.note(id, rid, isPassing ? { reason } : { state: "refused", reason })
+      await sent.note(id, rid, isPassing ? { reason } : { state: "refused", reason })
       return isPassing ? "retry" : "final"
     }
   }
@@ -245,21 +245,21 @@ export class Dispatcher {
    * False when nobody is there to take it.
    */
   async #relay(id: CableId, rid: number, request: Uint8Array): Promise<boolean> {
-    const { transport, outbox } = this.#parts
-    const held = await outbox.relaysOf(id, rid)
+    const { transport, sent } = this.#parts
+    const held = await sent.relaysOf(id, rid)
     if (held.length > 0) return true
     for (const relay of this.#relays(rid)) {
       try {
         const answer = await transport.request(relay.peer, PROTOCOLS.relay, request)
         if (decodeCopyStatus(answer) === "later") continue
-        await outbox.note(id, rid, { state: "relayed", relay: relay.rid })
+        await sent.note(id, rid, { state: "relayed", relay: relay.rid })
         return true
       } catch (error) {
         // This relay will not or cannot; the next one may. The direct retry goes on anyway.
         if (!(error instanceof NodeError) || isDisk(error)) throw error
       }
     }
-    await outbox.note(id, rid, { reason: "out of reach" })
+    await sent.note(id, rid, { reason: "out of reach" })
     return false
   }
 

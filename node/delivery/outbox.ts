@@ -5,9 +5,9 @@
  * 2. release officers sign the draft
  * 3. seal    for every addressee's epoch key, and sign with the duty key
  * 4. persist envelope, queue rows, counters and ledger entry in ONE synced batch → "queued"
- * 5. follow  signed receipts move each addressee on, until all have decrypted
  *
- * The mirror of inbox.ts. The dispatcher carries what is queued; the ledger anchors it in parallel.
+ * The mirror of inbox.ts. From here the dispatcher carries what is queued, the ledger anchors it in
+ * parallel, and sent.ts follows it.
  */
 
 import {
@@ -22,7 +22,6 @@ import { sealEnvelope, type Addressee, type SealedEnvelope } from "../../protoco
 import type { OfficerRole } from "../../protocol/identity.ts"
 import type { CompositeSigner } from "../../protocol/keys.ts"
 import * as limits from "../../protocol/limits.ts"
-import type { Receipt } from "../../protocol/receipt.ts"
 import {
   draftRelease,
   encodeRelease,
@@ -37,23 +36,21 @@ import type { Classification, Kind, Precedence } from "../../protocol/words.ts"
 import { highestPrecedence } from "../../protocol/words.ts"
 import type { Clock } from "../clock.ts"
 import { NodeError } from "../errors.ts"
-import type { Database, Operation } from "../store/database.ts"
+import type { Operation } from "../store/database.ts"
 import type { Counters, Turn } from "./counters.ts"
 import { releasePolicyOf } from "./policy.ts"
 import {
   fromHex,
   KEYS,
-  parseRow,
   putBytes,
   putRow,
-  remove,
   toHex,
   type AddresseeRow,
   type CableId,
-  type DeliveryState,
   type SentRow,
   type WrapRow,
 } from "./rows.ts"
+import type { Sent } from "./sent.ts"
 
 /** A cable as a user hands it in; missions by code, officers by name. */
 export interface CableDraft {
@@ -92,23 +89,7 @@ export interface Self {
   readonly officers: readonly LocalOfficer[]
 }
 
-export type OutboxEvent =
-  | {
-      readonly type: "queued"
-      readonly id: CableId
-      readonly seq: number
-      readonly recipients: readonly number[]
-    }
-  | {
-      readonly type: "progress"
-      readonly id: CableId
-      readonly rid: number
-      readonly state: DeliveryState
-    }
-  | { readonly type: "delivered"; readonly id: CableId }
-
 export interface OutboxParts {
-  readonly database: Database
   readonly suite: Suite
   readonly random: RandomSource
   readonly clock: Clock
@@ -120,7 +101,10 @@ export interface OutboxParts {
   readonly height: () => number
   /** The row by which the ledger's submitter finds a new entry. */
   readonly entryOperation: (entry: Entry) => Operation
-  readonly emit: (event: OutboxEvent) => void
+  /** Where the new cable is followed from here on. */
+  readonly sent: Sent
+  /** The cable is on the disk. */
+  readonly onQueued: (id: CableId, recipients: readonly number[]) => void
 }
 
 export interface Queued {
@@ -129,35 +113,11 @@ export interface Queued {
   readonly textChanged: boolean
 }
 
-/** Rank of states at one addressee; a receipt never takes a cable back. */
-const STATE_ORDER: readonly DeliveryState[] = [
-  "queued",
-  "relayed",
-  "stored",
-  "delivered",
-  "read",
-  "acted",
-]
-
 export class Outbox {
   readonly #parts: OutboxParts
-  /** Cables on the way, by addressee. */
-  readonly #waiting = new Map<number, number>()
 
   constructor(parts: OutboxParts) {
     this.#parts = parts
-  }
-
-  async load(): Promise<void> {
-    for await (const [key] of this.#parts.database.range({ prefix: KEYS.queuePrefix })) {
-      this.#count(Number(key.split("/")[1]), 1)
-    }
-  }
-
-  /** Cables that wait for this addressee, or for all. */
-  waiting(rid?: number): number {
-    if (rid !== undefined) return this.#waiting.get(rid) ?? 0
-    return [...this.#waiting.values()].reduce((sum, count) => sum + count, 0)
   }
 
   /**
@@ -168,133 +128,14 @@ export class Outbox {
    * `CABLE_INVALID`, `CABLE_TOO_LARGE`, `ENVELOPE_RECIPIENTS`.
    */
   async submit(draft: CableDraft): Promise<Queued> {
-    const { counters, emit } = this.#parts
+    const { counters, sent, onQueued } = this.#parts
     const self = this.#self()
     const plan = this.#plan(draft, self)
     const queued = await counters.exclusive((turn) => this.#seal(plan, self, turn))
-    for (const { rid } of plan.recipients) this.#count(rid, 1)
     const recipients = plan.recipients.map(({ rid }) => rid)
-    emit({ type: "queued", id: queued.id, seq: queued.seq, recipients })
+    sent.queued(recipients)
+    onQueued(queued.id, recipients)
     return queued
-  }
-
-  /** What became of one cable here; undefined when this node never sent it. */
-  async sent(
-    id: CableId,
-  ): Promise<{ row: SentRow; addressees: AddresseeRow[]; content: Uint8Array } | undefined> {
-    const { database } = this.#parts
-    const value = await database.get(KEYS.sent(id))
-    const content = await database.get(KEYS.sentContent(id))
-    if (value === undefined || content === undefined) return undefined
-    const addressees: AddresseeRow[] = []
-    for await (const [key, bytes] of database.range({ prefix: KEYS.sentStatePrefix(id) })) {
-      addressees.push(parseRow<AddresseeRow>(key, bytes))
-    }
-    return { row: parseRow<SentRow>(KEYS.sent(id), value), addressees, content }
-  }
-
-  /** Cables sent from here, the newest first. */
-  async list(limit: number): Promise<SentRow[]> {
-    const { database } = this.#parts
-    const rows: SentRow[] = []
-    const range = { prefix: KEYS.sentListPrefix, reverse: true, limit }
-    for await (const [key] of database.range(range)) {
-      const id = key.slice(key.lastIndexOf("/") + 1)
-      const value = await database.get(KEYS.sent(id))
-      if (value !== undefined) rows.push(parseRow<SentRow>(KEYS.sent(id), value))
-    }
-    return rows
-  }
-
-  /** Id of the cable that used a serial of ours. */
-  async idOfSeq(seq: number): Promise<CableId | undefined> {
-    const key = KEYS.bySeq(seq)
-    const value = await this.#parts.database.get(key)
-    return value === undefined ? undefined : parseRow<{ id: CableId }>(key, value).id
-  }
-
-  /** What the dispatcher needs to carry one copy; undefined when it is no longer wanted. */
-  async copyOf(
-    id: CableId,
-    rid: number,
-  ): Promise<{ row: SentRow; wrap: WrapRow; body: Uint8Array } | undefined> {
-    const { database } = this.#parts
-    const [row, wrap, body] = await Promise.all([
-      database.get(KEYS.sent(id)),
-      database.get(KEYS.sentWrap(id, rid)),
-      database.get(KEYS.sentBody(id)),
-    ])
-    if (row === undefined || wrap === undefined || body === undefined) return undefined
-    return {
-      row: parseRow<SentRow>(KEYS.sent(id), row),
-      wrap: parseRow<WrapRow>(KEYS.sentWrap(id, rid), wrap),
-      body,
-    }
-  }
-
-  /** The dispatcher's news of one addressee: relayed, refused, or another failed try. */
-  async note(
-    id: CableId,
-    rid: number,
-    news: { state?: "relayed" | "refused"; relay?: number; reason?: string },
-  ): Promise<void> {
-    const { database, clock, emit } = this.#parts
-    const before = await this.#addressee(id, rid)
-    if (before === undefined || isAtLeast(before.state, "delivered")) return
-    const relays =
-      news.relay === undefined || before.relays.includes(news.relay)
-        ? before.relays
-        : [...before.relays, news.relay]
-    const state = news.state ?? before.state
-    const after: AddresseeRow = {
-      ...before,
-      state,
-      relays,
-      atMs: state === before.state ? before.atMs : clock.now(),
-      attempts: before.attempts + 1,
-      ...(news.reason === undefined ? {} : { reason: news.reason }),
-    }
-    const operations = [putRow(KEYS.sentState(id, rid), after)]
-    if (state === "refused") operations.push(...(await this.#unqueue(id, rid, before)))
-    await database.write(operations, { urgent: true })
-    if (state !== before.state) emit({ type: "progress", id, rid, state })
-  }
-
-  /** The addressee's disk has it; kept in memory only, for the receipt says it durably. */
-  stored(id: CableId, rid: number): void {
-    this.#parts.emit({ type: "progress", id, rid, state: "stored" })
-  }
-
-  async relaysOf(id: CableId, rid: number): Promise<readonly number[]> {
-    return (await this.#addressee(id, rid))?.relays ?? []
-  }
-
-  /**
-   * Takes verified receipts of one issuer: all of their changes in one synced batch, after which
-   * they may be acknowledged. Receipts for what this node did not send change nothing.
-   */
-  async receive(receipts: readonly Receipt[], proofs: readonly Operation[]): Promise<void> {
-    const { database, emit } = this.#parts
-    const operations: Operation[] = [...proofs]
-    const events: OutboxEvent[] = []
-    const states = new Map<string, AddresseeRow>()
-    for (const receipt of receipts) {
-      const id = toHex(receipt.cableId)
-      const key = KEYS.sentState(id, receipt.issuer)
-      const before = states.get(key) ?? (await this.#addressee(id, receipt.issuer))
-      const after = before === undefined ? undefined : advance(before, receipt)
-      if (before === undefined || after === undefined) continue
-      states.set(key, after)
-      if (!isSettled(before.state) && isSettled(after.state)) {
-        operations.push(...(await this.#unqueue(id, receipt.issuer, before)))
-      }
-      events.push({ type: "progress", id, rid: receipt.issuer, state: after.state })
-    }
-    for (const [key, row] of states) operations.push(putRow(key, row))
-    await database.write(operations, { urgent: true })
-    for (const event of events) emit(event)
-    const ids = new Set(events.flatMap((event) => (event.type === "progress" ? [event.id] : [])))
-    for (const id of ids) await this.#finish(id)
   }
 
   #self(): Self {
@@ -320,7 +161,7 @@ export class Outbox {
       if (key === undefined) {
         throw new NodeError("NO_EPOCH_KEY", `mission ${code} has not published a key yet`)
       }
-      if (this.waiting(rid) >= limits.OUTBOX_CABLES_PER_PEER_MAX) {
+      if (this.#parts.sent.waiting(rid) >= limits.OUTBOX_CABLES_PER_PEER_MAX) {
         const full = `${limits.OUTBOX_CABLES_PER_PEER_MAX} cables wait for ${code} already`
         throw new NodeError("OUTBOX_FULL", full)
       }
@@ -453,39 +294,6 @@ export class Outbox {
     }
     return encodeRelease(releaseRecord(draft, signatures))
   }
-
-  // --- 5. follow -----------------------------------------------------------------------------
-
-  async #addressee(id: CableId, rid: number): Promise<AddresseeRow | undefined> {
-    const key = KEYS.sentState(id, rid)
-    const value = await this.#parts.database.get(key)
-    return value === undefined ? undefined : parseRow<AddresseeRow>(key, value)
-  }
-
-  async #unqueue(id: CableId, rid: number, addressee: AddresseeRow): Promise<Operation[]> {
-    const value = await this.#parts.database.get(KEYS.sent(id))
-    if (value === undefined) return []
-    const { seq } = parseRow<SentRow>(KEYS.sent(id), value)
-    this.#count(rid, -1)
-    return [remove(KEYS.queue(rid, addressee.precedence, seq, id)), remove(KEYS.sentWrap(id, rid))]
-  }
-
-  /** When nobody is left to wait for: tells it, and lets go of body and content secret. */
-  async #finish(id: CableId): Promise<void> {
-    const { database, emit } = this.#parts
-    const found = await this.sent(id)
-    if (found === undefined || found.row.secret === "") return
-    if (!found.addressees.every(({ state }) => isSettled(state))) return
-    const row: SentRow = { ...found.row, secret: "" }
-    await database.write([putRow(KEYS.sent(id), row), remove(KEYS.sentBody(id))], { urgent: true })
-    if (found.addressees.every(({ state }) => isAtLeast(state, "delivered"))) {
-      emit({ type: "delivered", id })
-    }
-  }
-
-  #count(rid: number, by: number): void {
-    this.#waiting.set(rid, Math.max(0, (this.#waiting.get(rid) ?? 0) + by))
-  }
 }
 
 interface PlannedAddressee {
@@ -602,33 +410,4 @@ function rowsOf(plan: Plan, sealed: SealedEnvelope, id: CableId, content: Uint8A
     )
   }
   return operations
-}
-
-/** The row after a receipt; undefined when it brings nothing new. */
-function advance(before: AddresseeRow, receipt: Receipt): AddresseeRow | undefined {
-  if (receipt.stage === "nack") {
-    if (isSettled(before.state)) return undefined
-    return { ...before, state: "refused", atMs: receipt.atMs, reason: receipt.reason }
-  }
-  const state = STATE_OF_STAGE[receipt.stage]
-  if (state === undefined || isAtLeast(before.state, state)) return undefined
-  return { ...before, state, atMs: receipt.atMs }
-}
-
-/** What a stage says of the cable at that addressee; stages of signals say nothing. */
-const STATE_OF_STAGE: Partial<Record<Receipt["stage"], DeliveryState>> = {
-  stored: "stored",
-  decrypted: "delivered",
-  read: "read",
-  acted: "acted",
-}
-
-/** True when `state` is `wanted` or beyond; a refused cable is beyond nothing. */
-export function isAtLeast(state: DeliveryState, wanted: DeliveryState): boolean {
-  return STATE_ORDER.indexOf(state) >= STATE_ORDER.indexOf(wanted)
-}
-
-/** True when nothing more is to be carried to this addressee. */
-function isSettled(state: DeliveryState): boolean {
-  return state === "refused" || isAtLeast(state, "delivered")
 }

@@ -191,6 +191,33 @@ describe("governance on the ledger", () => {
   })
 })
 
+describe("a forged ballot on the ledger", () => {
+  it("is refused when it comes, and again when the directory is rebuilt", async () => {
+    const world = new LedgerWorld(2, "forged ballot", { founding: 1 })
+    const { headquarters, ministry } = world
+    await world.during(headquarters.start())
+    const { stateHash } = headquarters.ledger.directory
+    const [proposal, ballot] = ministry.admission(world.node(1).post, stateHash)
+    const forged = ballot.slice()
+    forged[forged.length - 1] = (forged.at(-1) ?? 0) ^ 1
+    for (const payload of [proposal, forged]) {
+      await world.during(headquarters.submit(headquarters.governance(payload)))
+    }
+    await world.untilQuiet()
+    const outcomes = headquarters.finals.flatMap((final) => final.outcomes)
+    expect(outcomes.map(({ type }) => type)).toEqual(["proposed", "refused"])
+    await world.during(headquarters.stop())
+    await world.during(headquarters.start())
+    const { directory } = headquarters.ledger
+    expect(directory.mission(2)).toBeUndefined()
+    expect(directory.stateHash).toEqual(stateHash)
+    // The proposal is still open: the true ballot carries it.
+    await world.during(headquarters.submit(headquarters.governance(ballot)))
+    await world.untilQuiet()
+    expect(directory.mission(2)?.facts.code).toBe("LON")
+  })
+})
+
 describe("proofs", () => {
   it("verify offline, and with any byte flipped they do not", async () => {
     const world = new LedgerWorld(2, "proofs")
