@@ -13,9 +13,9 @@ const EXAMPLES = `
 Examples:
   tarbarta cable send --to LON,DEL letter.txt          send a file
   tarbarta cable inbox --unread                        what has come in
-  tarbarta cable read 4f2a91                           read one, by a part of its ID
+  tarbarta cable read 4f2a91                           read one, by part of its ID
   tarbarta hotline raise --event medical "Ambulance"   ring every desk
-  tarbarta hotline watch                               be the desk: show and ring
+  tarbarta hotline watch                               be a desk: show and ring
   tarbarta ledger verify                               check the whole ledger
 
 All but network create, mission request and audit verify need a running node.

@@ -13,6 +13,7 @@ import { cut, pad, visible, visibleLine, widthOf, wrap } from "./width.ts"
 import { digits, sayIn, type Language, type Say, type Word } from "./words.ts"
 
 const COLUMNS = 80
+const COLUMNS_MIN = 40
 const GAP = "  "
 /** What takes longer is accompanied by a progress line. */
 const PROGRESS_AFTER_MS = 1_000
@@ -94,14 +95,16 @@ export class Terminal {
 
   /** Labels and values, one a line, values aligned; empty values are left out. */
   fields(fields: readonly (readonly [Word, string | undefined])[]): void {
-    const shown = fields.filter(
-      (field): field is readonly [Word, string] => (field[1] ?? "") !== "",
-    )
-    const labels = shown.map(([word]) => this.say(word))
-    const cells = Math.max(0, ...labels.map(widthOf))
-    for (const [index, [, value]] of shown.entries()) {
+    this.pairs(fields.map(([word, value]) => [this.say(word), value ?? ""]))
+  }
+
+  /** As {@link fields}, with labels that need not be of the catalogue. */
+  pairs(pairs: readonly (readonly [string, string])[]): void {
+    const shown = pairs.filter(([, value]) => value !== "")
+    const cells = Math.max(0, ...shown.map(([label]) => widthOf(label)))
+    for (const [label, value] of shown) {
       const [first = "", ...others] = wrap(visibleLine(value), columns() - cells - GAP.length)
-      this.line(pad(labels[index] ?? "", cells) + GAP + first)
+      this.line(pad(label, cells) + GAP + first)
       for (const other of others) this.line(" ".repeat(cells) + GAP + other)
     }
   }
@@ -221,7 +224,9 @@ export class Terminal {
 }
 
 function columns(): number {
-  return process.stdout.isTTY ? Math.max(40, process.stdout.columns) : COLUMNS
+  // Some terminals do not know their width and say 0.
+  const known = process.stdout.isTTY ? process.stdout.columns : 0
+  return known > 0 ? Math.max(COLUMNS_MIN, known) : COLUMNS
 }
 
 /** Takes from the flexible column first, then from the widest, until the table fits. */

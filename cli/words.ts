@@ -76,7 +76,7 @@ const ENGLISH = {
   "fact.treeSize": "Tree size",
   "fact.finalBy": "Final by",
   "fact.cable": "Cable",
-  "fact.signature": "Signature holds",
+  "fact.signature": "Signature ok",
   "fact.blocks": "Blocks",
   "fact.missions": "Missions",
   "fact.bytes": "Bytes",

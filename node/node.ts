@@ -10,6 +10,7 @@ import type { Entry } from "../protocol/entry.ts"
 import type { RandomSource, Suite } from "../protocol/suite.ts"
 import { PROTOCOLS } from "../protocol/wire.ts"
 import { EventLog } from "./api/events.ts"
+import { ClockCheck } from "./clock-check.ts"
 import type { Clock } from "./clock.ts"
 import { Ledger } from "./consensus/ledger.ts"
 import type { Final } from "./consensus/finality.ts"
@@ -81,6 +82,7 @@ export class TarbartaNode {
   readonly #line: Line
   readonly #epochs: Epochs
   readonly #names: Names
+  readonly #clockCheck: ClockCheck
   readonly service: Service
   #self: Self | undefined
   #leave: (() => void)[] = []
@@ -92,6 +94,7 @@ export class TarbartaNode {
     const { directory } = ledger
     this.#events = new EventLog(clock)
     this.#names = new Names(directory)
+    this.#clockCheck = new ClockCheck(clock)
     this.#counters = new Counters(database)
     const shared = {
       database,
@@ -106,7 +109,10 @@ export class TarbartaNode {
       rid: (): number | undefined => this.#self?.rid,
       height: (): number => ledger.head().height,
       peerOf: (rid: number): PeerKey | undefined => this.#peerOf(rid),
-      entryOperation: (entry: Entry) => ledger.entryOperation(entry),
+      entryOperation: (entry: Entry) => {
+        this.#clockCheck.made(entry.submitterSeq)
+        return ledger.entryOperation(entry)
+      },
       onEntry: (): void => this.#poke(),
       epochSeedOf: (epoch: number, ekHash: Uint8Array): Uint8Array | undefined =>
         this.#epochs.seedOf(epoch, ekHash),
@@ -126,6 +132,7 @@ export class TarbartaNode {
     })
     this.#receipts = new Receipts({
       ...shared,
+      isOurs: async (id) => (await this.#sent.has(id)) || (await this.#line.hasRaised(id)),
       onReceipts: async (receipts, proofs) => {
         await this.#sent.receive(receipts, proofs)
         await this.#line.receipts(receipts)
@@ -166,7 +173,10 @@ export class TarbartaNode {
       addresses: parts.addresses,
       pid: parts.pid,
       startedMs: clock.now(),
-      warnings: () => parts.warnings,
+      warnings: () => {
+        const skew = this.#clockCheck.warning()
+        return skew === undefined ? parts.warnings : [...parts.warnings, skew]
+      },
       stop: parts.onStop,
     })
     this.#handle()
@@ -291,7 +301,9 @@ export class TarbartaNode {
     }
     const rid = this.#self?.rid
     for (const { index, entry } of final.entries) {
-      if (entry.submitter !== rid || entry.type !== "message") continue
+      if (entry.submitter !== rid) continue
+      this.#clockCheck.final(entry.submitterSeq, final.timeMs)
+      if (entry.type !== "message") continue
       this.#registered(entry.submitterSeq, index).catch(this.#parts.onFatal)
     }
   }

@@ -50,8 +50,8 @@ export function auditCommand(program: Program): Command {
 Examples:
   tarbarta audit verify 4f2a91c0.proof --network genesis.tb
   tarbarta audit verify ledger.copy --network genesis.tb
-  tarbarta audit verify received.envelope --network genesis.tb --ledger ledger.copy
-Exit code 0: it holds. Exit code 4: it does not; the line says what is wrong and where.
+  tarbarta audit verify got.envelope --network genesis.tb --ledger ledger.copy
+Exit code 0: it holds. Exit code 4: the line says what is wrong and where.
 `,
     )
   act(verify, program, verifyFile)

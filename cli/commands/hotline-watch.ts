@@ -24,7 +24,7 @@ export function watchCommand(program: Program): Command {
     .addHelpText(
       "after",
       `
-Answer a signal from another terminal: tarbarta hotline ack 4f2a91 --officer "S. Akter"
+Answer from another terminal: tarbarta hotline ack 4f2a91 --officer "S. Akter"
 Ctrl-C ends the watch. With --json, one JSON object is printed for each signal.
 `,
     )

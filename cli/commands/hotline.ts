@@ -76,7 +76,7 @@ function raiseCommand(program: Program): Command {
       "after",
       `
 Examples:
-  tarbarta hotline raise --event attack "Shots at the gate" --place "Chancery" --wait
+  tarbarta hotline raise --event attack "Shots at the gate" --place Gate --wait
   tarbarta hotline raise --event medical --to DAC "চিকিৎসক প্রয়োজন"
   tarbarta hotline raise --event other --kind test "Line test"
 `,

@@ -21,7 +21,7 @@ export function ledgerCommand(program: Program): Command {
     .addHelpText(
       "after",
       `
-The file shows when the cable was registered and by whom, and nothing of its content.
+The file shows when a cable was registered and by whom; nothing of its content.
 Check it on any machine: tarbarta audit verify 4f2a91c0.proof --network genesis.tb
 `,
     )

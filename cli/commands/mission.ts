@@ -35,7 +35,7 @@ export function missionCommand(program: Program): Command {
 Example:
   tarbarta mission request --network genesis.tb --code LON --name-en London \\
     --address /ip4/192.0.2.9/tcp/4001 --officer "S. Akter=drafter,cipher,duty"
-Then carry LON.request to headquarters, and tell them the fingerprint by telephone.
+Then carry LON.request to headquarters, and tell the fingerprint by telephone.
 `,
     )
   act(request, program, requestAdmission)

@@ -26,7 +26,7 @@ export function nodeCommand(program: Program): Command {
     .addHelpText(
       "after",
       `
-The passphrase is asked for, or read from the file that TARBARTA_PASSPHRASE_FILE names.
+The passphrase is asked for, or read from the file TARBARTA_PASSPHRASE_FILE.
 With --background the node writes its log to node.log in its home.
 `,
     )

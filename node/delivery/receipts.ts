@@ -25,7 +25,7 @@ import type { Database, Operation } from "../store/database.ts"
 import type { Counters } from "./counters.ts"
 import { keyLookups } from "./lookups.ts"
 import type { Self } from "./outbox.ts"
-import { KEYS, putBytes, putRow, remove, toHex } from "./rows.ts"
+import { KEYS, putBytes, putRow, remove, toHex, type CableId } from "./rows.ts"
 
 /** Quiet time after which a batch that is not urgent goes out; RECEIPTS_FLUSH_MS at the latest. */
 const SETTLE_MS = 100
@@ -43,6 +43,8 @@ export interface ReceiptsParts {
   readonly entryOperation: (entry: Entry) => Operation
   /** An entry was written: the ledger's submitter may look. */
   readonly onEntry: () => void
+  /** True for a cable or signal that this node sent. */
+  readonly isOurs: (id: CableId) => Promise<boolean>
   /** Verified receipts that came for us; resolves when they are on the disk. */
   readonly onReceipts: (receipts: readonly Receipt[], proofs: readonly Operation[]) => Promise<void>
   /** A failure that no retry mends, of the disk above all. */
@@ -123,19 +125,21 @@ export class Receipts {
 
   /** Handler of the receipt protocol. */
   async receive(request: Uint8Array): Promise<Uint8Array> {
-    const { suite, directory, onReceipts } = this.#parts
+    const { suite, directory, isOurs, onReceipts } = this.#parts
     const bytes = decodeBlob(request, "receipts request", limits.RECEIPTS_BYTES_MAX)
     const verified = verifyReceipts(suite, bytes, keyLookups(directory))
-    const batchKey = `rcpt-batch/${toHex(verified.statementHash)}`
-    const proofs = [
-      putBytes(batchKey, bytes),
-      ...verified.receipts.map((receipt) =>
-        putRow(KEYS.receiptProof(toHex(receipt.cableId), receipt.issuer, receipt.stage), {
-          batch: batchKey,
-        }),
-      ),
-    ]
-    await onReceipts(verified.receipts, proofs)
+    // A member may sign receipts for anything; only those for what we sent are worth our disk.
+    const receipts: Receipt[] = []
+    for (const receipt of verified.receipts) {
+      if (await isOurs(toHex(receipt.cableId))) receipts.push(receipt)
+    }
+    if (receipts.length > 0) {
+      const batch = KEYS.receiptBatch(toHex(verified.statementHash))
+      const proofs = receipts.map(({ cableId, issuer, stage }) =>
+        putRow(KEYS.receiptProof(toHex(cableId), issuer, stage), { batch }),
+      )
+      await onReceipts(receipts, [putBytes(batch, bytes), ...proofs])
+    }
     return encodeNumber(verified.receipts.length)
   }
 

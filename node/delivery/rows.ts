@@ -133,7 +133,7 @@ export const KEYS = {
   receiptAnchor: (serial: number): string => `rcpt-anchor/${pad(serial, 16)}`,
   receiptAnchorPrefix: "rcpt-anchor/",
   receiptRoot: (seq: number): string => `rcpt-root/${pad(seq, 16)}`,
-  receiptSerial: "rcpt-serial",
+  receiptBatch: (statementHash: string): string => `rcpt-batch/${statementHash}`,
   receiptProof: (id: CableId, rid: number, stage: string): string =>
     `rcpt-proof/${id}/${pad(rid, 5)}/${stage}`,
   relayCopy: (rid: number, precedence: Precedence, id: CableId): string =>

@@ -72,6 +72,10 @@ export class Sent {
     for (const rid of rids) this.#count(rid, 1)
   }
 
+  async has(id: CableId): Promise<boolean> {
+    return (await this.#parts.database.get(KEYS.sent(id))) !== undefined
+  }
+
   /** What became of one cable here; undefined when this node never sent it. */
   async find(
     id: CableId,

@@ -211,6 +211,11 @@ export class Line {
     }
   }
 
+  /** True when this node raised the signal. */
+  async hasRaised(id: CableId): Promise<boolean> {
+    return (await this.#raisedRow(id)) !== undefined
+  }
+
   /** A screen of this mission shows it: the raiser is told at once. */
   async displayed(id: CableId): Promise<ReceivedSignalRow> {
     return this.#exclusive(async () => {

@@ -366,7 +366,10 @@ function listenError(error: unknown, listen: readonly string[]): Error {
   if (!text.includes("EADDRINUSE")) return asError(error)
   const line = text.split("\n").find((one) => one.includes("EADDRINUSE")) ?? ""
   const address = listen.find((one) => line.includes(one)) ?? listen.join(", ")
-  return new NodeError("PORT_IN_USE", `${address}: another process listens there`, { cause: error })
+  return new NodeError("PORT_IN_USE", `${address}: another process listens there`, {
+    cause: error,
+    hint: "stop that process, or give the node another address: listen in config.json",
+  })
 }
 
 /** The stack rejects with events where its WebSocket dialer failed. */

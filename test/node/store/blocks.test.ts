@@ -85,12 +85,14 @@ describe("the block store", () => {
         const place = await store.find(entry.submitter, entry.submitterSeq)
         expect(place).toEqual({ index, height: block.header.height })
         expect(await store.entry(index)).toEqual(entry)
+        index += 1
+        // Every ninth, and all that stand beside the edge of a tile.
+        if (index % 9 !== 0 && (index + 2) % 256 > 3) continue
         const leaf = leafHash(encodeEntry(entry))
         for (const { treeSize, treeRoot } of [block.header, last(blocks).block.header]) {
-          const path = await store.tiles.inclusion(index, treeSize)
-          verifyInclusion(leaf, index, treeSize, path, treeRoot)
+          const path = await store.tiles.inclusion(index - 1, treeSize)
+          verifyInclusion(leaf, index - 1, treeSize, path, treeRoot)
         }
-        index += 1
       }
     }
     expect(index).toBe(head.frontier.size)
