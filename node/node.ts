@@ -142,7 +142,7 @@ export class TarbartaNode {
       ...shared,
       anchorOf: async (rid, seq) => ledger.entryOf(rid, seq),
       onReceived: (row) => {
-        const cable = summaryOfReceived(row, this.#names, "")
+        const cable = summaryOfReceived(row, this.#names)
         this.#events.publish({ type: "cable-received", cable })
       },
     })

@@ -6,7 +6,6 @@
  */
 
 import { frontierRoot } from "../ledger/merkle.ts"
-import { decodeCable } from "../protocol/cable.ts"
 import { decodeCopy } from "../protocol/copy.ts"
 import type { Directory, Mission } from "../protocol/directory.ts"
 import { payloadEntry } from "../protocol/entry.ts"
@@ -32,15 +31,7 @@ import type { Transport } from "./network/transport.ts"
 import { signalOfDraft } from "./signal-draft.ts"
 import type { Database } from "./store/database.ts"
 import { ledgerCopyChunks } from "./store/copy.ts"
-import {
-  addresseeOf,
-  cableOf,
-  dtgOf,
-  Names,
-  signalOf,
-  summaryOfReceived,
-  summaryOfSent,
-} from "./views.ts"
+import { addresseeOf, cableOf, Names, signalOf, summaryOfReceived, summaryOfSent } from "./views.ts"
 
 export const VERSION = "0.1.0"
 
@@ -86,7 +77,6 @@ export class Service implements NodeService {
   async status(): Promise<shapes.NodeStatus> {
     const { directory, transport, sent, relay, inbox, line } = this.#parts
     const self = this.#parts.self()
-    const unread = await inbox.list(limits.API_LIST_LIMIT_MAX, (row) => row.readMs === undefined)
     const signals = await line.list()
     const open = signals.filter(
       (row) => row.direction === "received" && row.acknowledgedMs === undefined,
@@ -103,7 +93,7 @@ export class Service implements NodeService {
       connected: this.#codesOf(transport.connected()),
       outbox: sent.waiting(),
       relayed: relay.held,
-      unread: unread.length,
+      unread: await inbox.unread(limits.API_LIST_LIMIT_MAX),
       openSignals: open.length,
       ledger: await this.ledgerStatus(),
       warnings: this.#parts.warnings(),
@@ -134,14 +124,8 @@ export class Service implements NodeService {
       const rows = await sent.list(query.limit)
       return Promise.all(rows.map(async (row) => this.#sentSummary(row)))
     }
-    const rows = await inbox.list(query.limit, (row) => !query.unread || row.readMs === undefined)
-    return Promise.all(
-      rows.map(async (row) => {
-        const content = await inbox.content(row.id)
-        const dtg = content === undefined ? "" : dtgOf(decodeCable(content))
-        return summaryOfReceived(row, this.#names, dtg)
-      }),
-    )
+    const rows = await inbox.list(query.limit, query.unread)
+    return rows.map((row) => summaryOfReceived(row, this.#names))
   }
 
   async cable(id: string, options: { readonly mark: boolean }): Promise<shapes.Cable> {
@@ -157,7 +141,7 @@ export class Service implements NodeService {
       warnings.push("the sender's clock is ahead of this one")
     }
     if (row.breakGlass) warnings.push("released by one officer: break-glass")
-    return cableOf(summaryOfReceived(row, this.#names, ""), content, {
+    return cableOf(summaryOfReceived(row, this.#names), content, {
       seq: row.seq,
       exempted: this.#names.codes(row.exempted),
       drafter: this.#names.officer(row.drafter),
@@ -374,17 +358,17 @@ export class Service implements NodeService {
   async #sentSummary(row: SentRow): Promise<shapes.CableSummary> {
     const found = await this.#parts.sent.find(row.id)
     const addressees = found?.addressees ?? []
-    const dtg = found === undefined ? "" : dtgOf(decodeCable(found.content))
-    return summaryOfSent(row, addressees, this.#names, this.#rid(), dtg)
+    return summaryOfSent(row, addressees, this.#names, this.#rid())
   }
 
   async #sentCable(id: string): Promise<shapes.Cable> {
-    const found = await this.#parts.sent.find(id)
-    if (found === undefined) throw unknownCable(id)
-    const { row, addressees, content } = found
+    const { sent } = this.#parts
+    const [found, content] = await Promise.all([sent.find(id), sent.content(id)])
+    if (found === undefined || content === undefined) throw unknownCable(id)
+    const { row, addressees } = found
     const rid = this.#rid()
     const anchor = await this.#parts.ledger.entryOf(rid, row.seq)
-    return cableOf(summaryOfSent(row, addressees, this.#names, rid, ""), content, {
+    return cableOf(summaryOfSent(row, addressees, this.#names, rid), content, {
       seq: row.seq,
       exempted: this.#names.codes(row.exempted),
       drafter: row.drafter,

@@ -1,7 +1,6 @@
 /** Rows of the store as the local API shows them: missions by code, officers by name. */
 
-import { decodeCable, type CableContent } from "../protocol/cable.ts"
-import { formatDateTimeGroup } from "../protocol/date-time-group.ts"
+import { decodeCable } from "../protocol/cable.ts"
 import type { Directory } from "../protocol/directory.ts"
 import type { AddresseeStatus, Cable, CableSummary, Signal, SignalDesk } from "./api/shapes.ts"
 import {
@@ -35,7 +34,7 @@ export class Names {
   }
 }
 
-export function summaryOfReceived(row: ReceivedRow, names: Names, dtg: string): CableSummary {
+export function summaryOfReceived(row: ReceivedRow, names: Names): CableSummary {
   return {
     id: row.id,
     box: "inbox",
@@ -46,7 +45,7 @@ export function summaryOfReceived(row: ReceivedRow, names: Names, dtg: string): 
     classification: row.classification,
     kind: row.kind,
     subject: row.subject,
-    dtg,
+    dtg: row.dtg,
     createdMs: row.createdMs,
     storedMs: row.storedMs,
     read: row.readMs !== undefined,
@@ -60,7 +59,6 @@ export function summaryOfSent(
   addressees: readonly AddresseeRow[],
   names: Names,
   self: number,
-  dtg: string,
 ): CableSummary {
   const coded = (role: "action" | "info"): string[] =>
     addressees.filter((one) => one.role === role).map((one) => names.code(one.rid))
@@ -74,7 +72,7 @@ export function summaryOfSent(
     classification: row.classification,
     kind: row.kind,
     subject: row.subject,
-    dtg,
+    dtg: row.dtg,
     createdMs: row.createdMs,
     storedMs: row.createdMs,
     read: true,
@@ -103,7 +101,7 @@ export function cableOf(
     ...summary,
     ...rest,
     ...(releaser === undefined ? {} : { releaser }),
-    dtg: dtgOf(cable),
+
     text: cable.text,
     caveats: cable.caveats,
     originRef: cable.originRef,
@@ -111,11 +109,6 @@ export function cableOf(
     subjectCodes: cable.subjectCodes,
     ...(cable.inReplyTo === undefined ? {} : { inReplyTo: toHex(cable.inReplyTo) }),
   }
-}
-
-/** The drafter's date-time group, or the one of the filing time. */
-export function dtgOf(cable: Pick<CableContent, "dateTimeGroup" | "filedMs">): string {
-  return cable.dateTimeGroup === "" ? formatDateTimeGroup(cable.filedMs) : cable.dateTimeGroup
 }
 
 export function addresseeOf(row: AddresseeRow, names: Names): AddresseeStatus {

@@ -7,7 +7,7 @@
  */
 
 import { decode, encode, encodeText, type Reader } from "./codec.ts"
-import { isDateTimeGroup } from "./date-time-group.ts"
+import { formatDateTimeGroup, isDateTimeGroup } from "./date-time-group.ts"
 import { ProtocolError } from "./errors.ts"
 import { LABELS } from "./labels.ts"
 import {
@@ -117,6 +117,11 @@ function readReply(reader: Reader): Uint8Array | undefined {
     reader.fail("CODEC_LENGTH", "inReplyTo", `expected 0 or ${HASH_BYTES} bytes, got ${id.length}`)
   }
   return id.length === 0 ? undefined : id
+}
+
+/** The drafter's date-time group, or the one of the filing time. */
+export function dateTimeGroupOf(cable: Pick<CableContent, "dateTimeGroup" | "filedMs">): string {
+  return cable.dateTimeGroup === "" ? formatDateTimeGroup(cable.filedMs) : cable.dateTimeGroup
 }
 
 /** Largest text at a precedence, in bytes of UTF-8 after NFC. */

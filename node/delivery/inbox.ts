@@ -12,6 +12,7 @@
  */
 
 import type { Directory } from "../../protocol/directory.ts"
+import { dateTimeGroupOf } from "../../protocol/cable.ts"
 import { decodeCopy, type EnvelopeCopy } from "../../protocol/copy.ts"
 import { entryCommitment } from "../../protocol/entry.ts"
 import { ProtocolError } from "../../protocol/errors.ts"
@@ -39,6 +40,7 @@ import {
   parseRow,
   putBytes,
   putRow,
+  remove,
   toHex,
   type CableId,
   type ReceivedRow,
@@ -97,16 +99,23 @@ export class Inbox {
     return value === undefined ? undefined : parseRow<ReceivedRow>(KEYS.received(id), value)
   }
 
-  /** Received cables, the newest first. */
-  async list(limit: number, wanted: (row: ReceivedRow) => boolean): Promise<ReceivedRow[]> {
-    const { database } = this.#parts
+  /** Received cables, the newest first; with `unread`, only those that nobody has read here. */
+  async list(limit: number, unread: boolean): Promise<ReceivedRow[]> {
+    const prefix = unread ? KEYS.unreadListPrefix : KEYS.receivedListPrefix
     const rows: ReceivedRow[] = []
-    for await (const [key] of database.range({ prefix: KEYS.receivedListPrefix, reverse: true })) {
+    for await (const [key] of this.#parts.database.range({ prefix, reverse: true, limit })) {
       const row = await this.row(key.slice(key.lastIndexOf("/") + 1))
-      if (row !== undefined && wanted(row)) rows.push(row)
-      if (rows.length >= limit) break
+      if (row !== undefined) rows.push(row)
     }
     return rows
+  }
+
+  /** How many cables nobody has read here; counted up to `limit`. */
+  async unread(limit: number): Promise<number> {
+    let count = 0
+    const range = { prefix: KEYS.unreadListPrefix, limit }
+    for await (const _row of this.#parts.database.range(range)) count += 1
+    return count
   }
 
   /** The bytes of a received cable's content, as its sender encoded them. */
@@ -160,7 +169,11 @@ export class Inbox {
     const lastReceipt = toHex(hashReceipt(suite, encodeReceipt(receipt)))
     const reached = stage === "read" ? { readMs: plain.atMs } : { actedMs: plain.atMs }
     const next: ReceivedRow = { ...row, readMs: row.readMs ?? plain.atMs, ...reached, lastReceipt }
-    const operations = [putRow(KEYS.received(id), next), ...this.#parts.issue(receipt, row.sender)]
+    const operations = [
+      putRow(KEYS.received(id), next),
+      remove(KEYS.unreadList(row.storedMs, id)),
+      ...this.#parts.issue(receipt, row.sender),
+    ]
     await database.write(operations, { urgent: true })
     this.#parts.issued(row.sender, isUrgent(row))
     return next
@@ -235,6 +248,7 @@ export class Inbox {
         putBytes(KEYS.receivedCopy(id), bytes),
         putBytes(KEYS.receivedContent(id), opened.inner.content),
         putRow(KEYS.receivedList(row.storedMs, id), {}),
+        putRow(KEYS.unreadList(row.storedMs, id), {}),
         ...marks.map((mark) => putRow(mark, { id })),
         ...this.#parts.issue(receipt, core.sender),
       ]
@@ -312,6 +326,7 @@ function rowOf(id: CableId, opened: OpenedEnvelope, rid: number, nowMs: number):
     precedence: own.precedence,
     classification: cable.classification,
     subject: cable.subject,
+    dtg: dateTimeGroupOf(cable),
     textBytes: new TextEncoder().encode(cable.text).length,
     drafter: kidOf("drafter") ?? "",
     ...(releaser === undefined ? {} : { releaser }),

@@ -11,6 +11,7 @@
  */
 
 import {
+  dateTimeGroupOf,
   encodeCable,
   normaliseText,
   validateCable,
@@ -375,6 +376,7 @@ function rowsOf(plan: Plan, sealed: SealedEnvelope, id: CableId, content: Uint8A
     precedence: highestPrecedence(plan.recipients.map((one) => one.precedence)),
     classification: plan.classification,
     subject: plan.content.subject,
+    dtg: dateTimeGroupOf(plan.content),
     textBytes: plan.textBytes,
     drafter: plan.drafter.name,
     ...(plan.releaser === undefined ? {} : { releaser: plan.releaser.name }),

@@ -32,6 +32,8 @@ export interface SentRow {
   readonly precedence: Precedence
   readonly classification: Classification
   readonly subject: string
+  /** Date-time group as it is shown. */
+  readonly dtg: string
   readonly textBytes: number
   readonly drafter: string
   readonly releaser?: string
@@ -78,6 +80,8 @@ export interface ReceivedRow {
   readonly precedence: Precedence
   readonly classification: Classification
   readonly subject: string
+  /** Date-time group as it is shown. */
+  readonly dtg: string
   readonly textBytes: number
   readonly drafter: string
   readonly releaser?: string
@@ -124,6 +128,8 @@ export const KEYS = {
   receivedContent: (id: CableId): string => `in-content/${id}`,
   receivedList: (atMs: number, id: CableId): string => `in-list/${pad(atMs, 16)}/${id}`,
   receivedListPrefix: "in-list/",
+  unreadList: (atMs: number, id: CableId): string => `in-unread/${pad(atMs, 16)}/${id}`,
+  unreadListPrefix: "in-unread/",
   serial: (rid: number, incarnation: number, seq: number): string =>
     `serial/${pad(rid, 5)}/${pad(incarnation, 10)}/${pad(seq, 16)}`,
   draft: (rid: number, draftId: string): string => `draft/${pad(rid, 5)}/${draftId}`,

@@ -76,19 +76,21 @@ export class Sent {
     return (await this.#parts.database.get(KEYS.sent(id))) !== undefined
   }
 
-  /** What became of one cable here; undefined when this node never sent it. */
-  async find(
-    id: CableId,
-  ): Promise<{ row: SentRow; addressees: AddresseeRow[]; content: Uint8Array } | undefined> {
+  /** What became of one cable; undefined when this node never sent it. */
+  async find(id: CableId): Promise<{ row: SentRow; addressees: AddresseeRow[] } | undefined> {
     const { database } = this.#parts
     const value = await database.get(KEYS.sent(id))
-    const content = await database.get(KEYS.sentContent(id))
-    if (value === undefined || content === undefined) return undefined
+    if (value === undefined) return undefined
     const addressees: AddresseeRow[] = []
     for await (const [key, bytes] of database.range({ prefix: KEYS.sentStatePrefix(id) })) {
       addressees.push(parseRow<AddresseeRow>(key, bytes))
     }
-    return { row: parseRow<SentRow>(KEYS.sent(id), value), addressees, content }
+    return { row: parseRow<SentRow>(KEYS.sent(id), value), addressees }
+  }
+
+  /** The bytes of a sent cable's content. */
+  async content(id: CableId): Promise<Uint8Array | undefined> {
+    return this.#parts.database.get(KEYS.sentContent(id))
   }
 
   /** Cables sent from here, the newest first. */
