@@ -27,7 +27,8 @@ const HEAD_BYTES = 1 + 4 + 8 + HASH_BYTES + 2
 export const CERTIFICATE_BYTES_MAX: number = HEAD_BYTES + VALIDATORS_MAX * ED25519_SIGNATURE_BYTES
 
 /**
- * Makes a certificate of verified votes for the same block and view; undefined while they are too few.
+ * Makes a certificate of verified votes for the same block and view; undefined while they are too
+ * few.
  *
  * Takes the votes of the lowest numbers, so that the same votes give the same certificate.
  */

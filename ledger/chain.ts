@@ -47,7 +47,9 @@ export interface ChainHead {
   readonly serials: ReadonlyMap<number, number>
 }
 
-/** Submit key of a mission as the directory has it at the head; undefined when it may not submit. */
+/**
+ * Submit key of a mission as the directory has it at the head; undefined when it may not submit.
+ */
 export type SubmitKeyOf = (submitter: number) => Uint8Array | undefined
 
 /** The head of a chain without blocks: epoch 0, view 0, height 0. */

@@ -2,14 +2,14 @@
  * Consensus: Simplex-Q, quiescent (LEDGER §8). The only door is `step(state, event)`.
  *
  * Pure. An event gives the next state and the effects that node/ performs in their order: a vote is
- * persisted before it is sent, counted or acted upon. Marks such as R3 are the rules of LEDGER §8.1,
- * Q1 those of §8.3. This version runs a set of one validator, through the structures that more
- * validators use: views, tally, certificates, epochs. What only n > 1 needs is not here (timers,
- * nullification, fetching, evidence), and a larger set is refused at construction.
+ * persisted before it is sent, counted or acted upon. Marks such as R3 are the rules of LEDGER
+ * §8.1, Q1 those of §8.3. This version runs a set of one validator, through the structures that
+ * more validators use: views, tally, certificates, epochs. What only n > 1 needs is not here
+ * (timers, nullification, fetching, evidence), and a larger set is refused at construction.
  *
- * Safety rests on three promises that survive a crash, because each is in the log before it is kept:
- * one notarize vote a view (R2), a finalize vote only for the block that is notarized in its view
- * (R3), and the same votes again after a restart, never others (R10).
+ * Safety rests on three promises that survive a crash, because each is in the log before it is
+ * kept: one notarize vote a view (R2), a finalize vote only for the block that is notarized in its
+ * view (R3), and the same votes again after a restart, never others (R10).
  */
 
 import { assert } from "../protocol/assert.ts"

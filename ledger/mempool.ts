@@ -85,8 +85,8 @@ export class Mempool {
   }
 
   /**
-   * Batches for one block on a head with these serials, within the block's limits. One batch of each
-   * submitter in turn, so that a long queue does not hold up a short one.
+   * Batches for one block on a head with these serials, within the block's limits. One batch of
+   * each submitter in turn, so that a long queue does not hold up a short one.
    */
   take(serials: Serials): Batch[] {
     const submitters = [...this.#queues.keys()].sort((a, b) => a - b)

@@ -28,7 +28,9 @@ export const EMPTY_ROOT: Uint8Array = Uint8Array.from([
  */
 export type HashSource = (level: number, index: number) => Uint8Array
 
-/** Hears of every hash that an append completes: packed nodes of one level, first one at `index`. */
+/**
+ * Hears of every hash that an append completes: packed nodes of one level, first one at `index`.
+ */
 export type NodeSink = (level: number, index: number, hashes: Uint8Array) => void
 
 /** The right edge of a tree: its complete subtrees, largest first, one per bit of `size`. */
@@ -115,7 +117,9 @@ export function encodeFrontier(frontier: Frontier): Uint8Array {
   return writer.finish()
 }
 
-/** @throws ProtocolError `CODEC_*`; {@link LedgerError} `TREE_FRONTIER` for a wrong number of hashes. */
+/**
+ * @throws ProtocolError `CODEC_*`; {@link LedgerError} `TREE_FRONTIER` for a wrong number of hashes.
+ */
 export function decodeFrontier(bytes: Uint8Array): Frontier {
   const reader = new FieldReader(bytes, "frontier")
   const size = reader.u64("size")
@@ -255,7 +259,9 @@ export function verifyConsistency(
   if (!equalBytes(after, newRoot)) fail("the proof leads to another new root")
 }
 
-/** Hash over `count` leaves from `start`, which is a multiple of the power of two at or above it. */
+/**
+ * Hash over `count` leaves from `start`, which is a multiple of the power of two at or above it.
+ */
 function rangeHash(source: HashSource, start: number, count: number): Uint8Array {
   const split = largestPowerBelow(count)
   if (count === 1 || split * 2 === count) {

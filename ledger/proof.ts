@@ -1,9 +1,9 @@
 /**
  * A self-contained proof that an entry is final (LEDGER §10).
  *
- * It holds the entry, its path to the tree root in a header, and the certificate that makes the header
- * final. Who has the validators' keys from the genesis file checks it offline. An opening, where there is
- * one, shows which message the entry stands for, without showing the message.
+ * It holds the entry, its path to the tree root in a header, and the certificate that makes the
+ * header final. Who has the validators' keys from the genesis file checks it offline. An opening,
+ * where there is one, shows which message the entry stands for, without showing the message.
  */
 
 import { equalBytes } from "../protocol/bytes.ts"
@@ -57,14 +57,18 @@ export interface ProvenEntry {
   readonly leafIndex: number
   /** Block whose certificate the proof rests on; its time is the proposer's, and advisory. */
   readonly header: Header
-  /** Of the opened message; the caller checks its signature and that its seq is the entry's serial. */
+  /**
+   * Of the opened message; the caller checks its signature and that its seq is the entry's serial.
+   */
   readonly cableId: Uint8Array | undefined
 }
 
 /** A tree of 2^53 leaves has no longer path. */
 const PATH_HASHES_MAX = 53
 
-/** [label, net, header, certificate, leaf index, entry, [hash …], [] or [header, signature, salt]]. */
+/**
+ * [label, net, header, certificate, leaf index, entry, [hash …], [] or [header, signature, salt]].
+ */
 export function encodeProof(proof: Proof): Uint8Array {
   const { net, header, certificate, leafIndex, entry, path, opening } = proof
   const opened = opening === undefined ? [] : [opening.header, opening.signature, opening.salt]

@@ -2,9 +2,9 @@
  * Records of the consensus log: what a validator promised, on disk before the promise takes effect
  * (LEDGER §9).
  *
- * length u32 ‖ CRC-32C u32 ‖ epoch u32 ‖ kind u8 ‖ payload. The length counts from the epoch on; the
- * checksum covers the length and everything after itself. One step of consensus writes one record.
- * Kinds 2 and 4 are reserved for nullify votes and for certificates that came from others.
+ * length u32 ‖ CRC-32C u32 ‖ epoch u32 ‖ kind u8 ‖ payload. The length counts from the epoch on;
+ * the checksum covers the length and everything after itself. One step of consensus writes one
+ * record. Kinds 2 and 4 are reserved for nullify votes and for certificates that came from others.
  */
 
 import { FieldReader, FieldWriter } from "../protocol/fields.ts"
@@ -73,8 +73,9 @@ export function encodeRecord(record: ConsensusRecord): Uint8Array {
 }
 
 /**
- * Reads a whole log. Bytes behind the last good record that hold no other record are a torn tail: it
- * was never synced, so nothing was promised on it, and the caller cuts the log to `length` bytes.
+ * Reads a whole log. Bytes behind the last good record that hold no other record are a torn tail:
+ * it was never synced, so nothing was promised on it, and the caller cuts the log to `length`
+ * bytes.
  *
  * @throws {@link LedgerError} `RECORD_CORRUPT` when good records stand behind a bad one: the log is
  * damaged and its owner must not sign. `RECORD_INVALID` and the decoders' errors when a record's

@@ -22,8 +22,8 @@ import type {
 import { verifyVote, type Vote } from "./vote.ts"
 
 /**
- * R10: the state after a restart, from the last final block in the store and the log's records. Every
- * vote of the log counts again; none is made anew.
+ * R10: the state after a restart, from the last final block in the store and the log's records.
+ * Every vote of the log counts again; none is made anew.
  *
  * `finalCertificate` is that of `final`, undefined at the start of an epoch.
  *

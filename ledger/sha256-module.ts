@@ -1,8 +1,8 @@
 /**
  * Emits a WebAssembly module that computes SHA-256 (FIPS 180-4) over many messages of one length.
  *
- * Calling a hash function once per tree node costs more than the hash itself, so whole levels of the
- * tree go through this module in one call. It exports its memory and
+ * Calling a hash function once per tree node costs more than the hash itself, so whole levels of
+ * the tree go through this module in one call. It exports its memory and
  * `run(input, length, output, count, blocks, data)`; sha256.ts is the only caller.
  */
 
@@ -71,7 +71,9 @@ export function memoryBytes(pages: number): number {
   return pages * PAGE_BYTES
 }
 
-/** One block into the state: local 0 is its address, 1 … 8 are a … h, 9 … 24 the schedule, 25 T1. */
+/**
+ * One block into the state: local 0 is its address, 1 … 8 are a … h, 9 … 24 the schedule, 25 T1.
+ */
 function compressCode(): Code {
   const word = (i: number): number => 9 + (i % 16)
   const temporary = 25
@@ -103,7 +105,9 @@ function compressCode(): Code {
   return code
 }
 
-/** For each of `count` messages: copy its data behind the prefix, hash all blocks, write 32 bytes. */
+/**
+ * For each of `count` messages: copy its data behind the prefix, hash all blocks, write 32 bytes.
+ */
 function runCode(): Code {
   const [input, length, output, count, blocks, data, block] = [0, 1, 2, 3, 4, 5, 6]
   const code: Code = [LOOP, VOID]

@@ -41,8 +41,9 @@ export function heardHeight(state: SyncState, peer: string, height: number): Syn
 }
 
 /**
- * The next request, while none is out and some peer claims more than we have. The highest claim goes
- * first, and of equal ones the peer that spoke last, so that one peer's failure lets another try.
+ * The next request, while none is out and some peer claims more than we have. The highest claim
+ * goes first, and of equal ones the peer that spoke last, so that one peer's failure lets another
+ * try.
  */
 export function askNext(
   state: SyncState,
@@ -77,7 +78,8 @@ export function failed(state: SyncState, peer: string): SyncState {
  * Verifies an answer block by block, each fully before the next is decoded.
  *
  * The caller stores each accepted block and applies its governance entries before it asks for the
- * next one, because they may change who may submit. Blocks that came before a bad one stay accepted.
+ * next one, because they may change who may submit. Blocks that came before a bad one stay
+ * accepted.
  *
  * @throws {@link LedgerError} `SYNC_ANSWER` for none or too many blocks; everything that
  * decodeFinalBlock and acceptBlock refuse.

@@ -72,7 +72,9 @@ export function validatorIndex(set: ValidatorSet, consensusKey: Uint8Array): num
   return index === -1 ? undefined : index
 }
 
-/** label ‖ epoch u32 ‖ n u8 ‖ (rid u16 ‖ consensus 32 ‖ log 32 ‖ cosigner 32 ‖ ML-DSA-44 1,312) × n */
+/**
+ * label ‖ epoch u32 ‖ n u8 ‖ (rid u16 ‖ consensus 32 ‖ log 32 ‖ cosigner 32 ‖ ML-DSA-44 1,312) × n
+ */
 function encodeSet(epoch: number, validators: readonly ValidatorFacts[]): Uint8Array {
   const label = labelBytes(LABELS.validatorSet)
   const each = 2 + 3 * ED25519_KEY_BYTES + MLDSA44_KEY_BYTES

@@ -199,7 +199,8 @@ function onNotarized(state: ConsensusState, certificate: Certificate): Step {
   const certified = { view, height: block.header.height, hash }
   const entered = { ...state, certified, view: view + 1 }
   if (own.finalize !== undefined) {
-    // After a restart: the vote is in the log already, so it is sent and counted again as it is (R10).
+    // After a restart: the vote is in the log already, so it is sent and counted again as it is
+    // (R10).
     const again = own.finalize
     const sent: ConsensusEffect = { type: "send", message: { type: "vote", vote: again }, after: 0 }
     return andThen({ state: entered, effects: [sent] }, (next) => countVote(next, again))

@@ -14,6 +14,7 @@ import {
   createHmac,
   createPrivateKey,
   createPublicKey,
+  createSecretKey,
   decapsulate,
   diffieHellman,
   encapsulate,
@@ -57,6 +58,8 @@ const SEED_BYTES_OF: Readonly<Record<KeyKind, number>> = {
 }
 
 const MLDSA = { 44: "ml-dsa-44", 65: "ml-dsa-65" } as const
+/** Number of the first output block of HKDF-Expand. */
+const FIRST_BLOCK = Uint8Array.of(1)
 
 /** The suite on node:crypto. ML-KEM and ML-DSA draw from the operating system, not `random`. */
 export const nativeSuite: Suite = {
@@ -69,6 +72,12 @@ export const nativeSuite: Suite = {
     plain(hash("shake256", data, { outputEncoding: "buffer", outputLength })),
   hkdfExtract: (salt, keyMaterial) => portableSuite.hkdfExtract(salt, keyMaterial),
   hkdfExpand: (key, info, length) => portableSuite.hkdfExpand(key, info, length),
+  hkdfExpandEach(key, infos) {
+    const secret = createSecretKey(view(key))
+    return infos.map((info) =>
+      plain(createHmac("sha256", secret).update(info).update(FIRST_BLOCK).digest()),
+    )
+  },
   hkdfExpandSha512: expandSha512,
 
   ed25519PublicKey: (seed) => derivePublicKey("ed25519", seed),

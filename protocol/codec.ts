@@ -1,11 +1,11 @@
 /**
  * Deterministic CBOR (RFC 8949 §4.2.1), the part that Tarbarta uses: unsigned integers below 2^53,
- * byte strings, text, and arrays of known length. No maps, floats, tags, simple values or indefinite
- * lengths (PROTOCOL §2).
+ * byte strings, text, and arrays of known length. No maps, floats, tags, simple values or
+ * indefinite lengths (PROTOCOL §2).
  *
  * One value has one encoding: the reader refuses every other, so accepted bytes always encode back
- * to themselves. It checks each length against what is left before it touches or allocates anything,
- * and names what was being read and at which byte.
+ * to themselves. It checks each length against what is left before it touches or allocates
+ * anything, and names what was being read and at which byte.
  */
 
 import { ProtocolError, type ProtocolCode } from "./errors.ts"

@@ -126,7 +126,9 @@ export function signatureContext(core: Pick<Core, "bodyType" | "kind">): Label {
   return CONTEXTS[core.bodyType][core.kind]
 }
 
-/** Root of the tree over the body's pieces of 64 KiB, so that a copy can be checked piece by piece. */
+/**
+ * Root of the tree over the body's pieces of 64 KiB, so that a copy can be checked piece by piece.
+ */
 export function bodyRoot(suite: Suite, body: Uint8Array): Uint8Array {
   const leaves: Uint8Array[] = []
   for (let start = 0; start === 0 || start < body.length; start += BODY_PIECE_BYTES) {

@@ -1,6 +1,6 @@
 /**
- * A hotline signal: its content in the words of CAP 1.2, and what the raising mission knows of it at
- * each desk (PROTOCOL §8).
+ * A hotline signal: its content in the words of CAP 1.2, and what the raising mission knows of it
+ * at each desk (PROTOCOL §8).
  *
  * {@link stepSignal} is pure: it takes one event and returns the next state and what is to be done.
  * Events may come late, twice or in any order; a desk never goes back a stage. Returning the same

@@ -122,7 +122,8 @@ export function signMissionRequest(
  * Decodes a request and checks every signature in it.
  *
  * @throws ProtocolError `CODEC_*` for malformed bytes, `CERTIFICATE_INVALID` naming the key whose
- * proof fails, for a repeated officer or key, or when the request is for another network than `net`.
+ * proof fails, for a repeated officer or key, or when the request is for another network than
+ * `net`.
  */
 export function verifyMissionRequest(
   suite: Suite,
@@ -188,8 +189,8 @@ export function verifyMissionRequest(
 }
 
 /**
- * True when the two missions have a code or a key in common. Nobody proves possession of a transport
- * key in a request, so a copy of somebody else's is caught here alone.
+ * True when the two missions have a code or a key in common. Nobody proves possession of a
+ * transport key in a request, so a copy of somebody else's is caught here alone.
  */
 export function isMissionTaken(facts: MissionFacts, by: MissionFacts): boolean {
   const marks = new Set(marksOf(by))

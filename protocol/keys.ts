@@ -19,7 +19,9 @@ export function epochKeyHash(suite: Suite, publicKey: Uint8Array): Uint8Array {
   return suite.sha256(concatBytes(labelBytes(LABELS.epochKeyHash), publicKey))
 }
 
-/** Words and numbers that people read to each other: the first 10 bytes of a hash in five groups. */
+/**
+ * Words and numbers that people read to each other: the first 10 bytes of a hash in five groups.
+ */
 export function fingerprint(hash: Uint8Array): string {
   const groups: string[] = []
   for (let start = 0; start < 10; start += 2) {

@@ -182,7 +182,9 @@ export const RECEIPTS_PER_BATCH_MAX = 256
 export const RECEIPT_BYTES_MAX = 4 * KIB
 /** Largest batch of receipts as it travels. */
 export const RECEIPTS_BYTES_MAX = 1 * MIB
-/** Longest wait before a batch of receipts is flushed; FLASH, OVERRIDE and signals flush at once. */
+/**
+ * Longest wait before a batch of receipts is flushed; FLASH, OVERRIDE and signals flush at once.
+ */
 export const RECEIPTS_FLUSH_MS = 5 * SECOND_MS
 /** Shortest interval between two anchored roots of receipts. */
 export const RECEIPTS_ANCHOR_MS = 60 * SECOND_MS

@@ -3,9 +3,9 @@
  * (PROTOCOL §5.9).
  *
  * signature → own leaf and path → wrap → body commitment → body → wrapsRoot rebuilt from the list
- * inside → itself on that list exactly once → release record and content. Only what passed all of it
- * comes back; the caller stores it and acknowledges afterwards. Dates are not judged here: a mission
- * that was away for weeks still reads what was sent to it.
+ * inside → itself on that list exactly once → release record and content. Only what passed all of
+ * it comes back; the caller stores it and acknowledges afterwards. Dates are not judged here: a
+ * mission that was away for weeks still reads what was sent to it.
  */
 
 import { bytesToHex } from "@noble/hashes/utils.js"
@@ -69,9 +69,9 @@ export interface OpenedEnvelope {
  * Opens a copy.
  *
  * @throws {@link ProtocolError} as `verifyCopy`, and `ENVELOPE_RECIPIENTS` (not for us, or not on the
- * list), `EPOCH_KEY_MISSING` (ask the sender to wrap again), `ENVELOPE_WRAP`, `ENVELOPE_COMMITMENT`,
- * `ENVELOPE_BODY`, `ENVELOPE_PADDING`, `ENVELOPE_WRAPS_ROOT`, `ENVELOPE_HEADER`, `RELEASE_INVALID`,
- * `CABLE_INVALID`, `CABLE_TOO_LARGE`, `SIGNAL_INVALID`.
+ * list), `EPOCH_KEY_MISSING` (ask the sender to wrap again), `ENVELOPE_WRAP`,
+ * `ENVELOPE_COMMITMENT`, `ENVELOPE_BODY`, `ENVELOPE_PADDING`, `ENVELOPE_WRAPS_ROOT`,
+ * `ENVELOPE_HEADER`, `RELEASE_INVALID`, `CABLE_INVALID`, `CABLE_TOO_LARGE`, `SIGNAL_INVALID`.
  */
 export function openCopy(suite: Suite, copy: EnvelopeCopy, lookups: OpenLookups): OpenedEnvelope {
   const { header, cableId } = verifyHeader(suite, copy.header, copy.signature, lookups)

@@ -43,6 +43,8 @@ import {
 
 const MLDSA = { 44: mldsa44, 65: mldsa65 } as const
 const MLKEM_MESSAGE_BYTES = 32
+/** Number of the first output block of HKDF-Expand. */
+const FIRST_BLOCK = Uint8Array.of(1)
 const MLDSA_RANDOM_BYTES = 32
 
 /** The suite on @noble. All of its randomness comes from the sources handed to it. */
@@ -57,6 +59,11 @@ export const portableSuite: Suite = {
   hkdfExpand(key, info, length) {
     assert(length <= HKDF_OUTPUT_BYTES_MAX, `HKDF: ${length} bytes asked for`)
     return expand(sha256, key, info, length)
+  },
+  hkdfExpandEach(key, infos) {
+    // One output of 32 bytes is the first block alone: HMAC(key, info ‖ 1).
+    const keyed = hmac.create(sha256, key)
+    return infos.map((info) => keyed.clone().update(info).update(FIRST_BLOCK).digest())
   },
   hkdfExpandSha512: expandSha512,
 

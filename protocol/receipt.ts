@@ -43,7 +43,9 @@ export interface Receipt {
   readonly reason: ReceiptReason
   /** When it happened, by the issuer's clock, Unix ms. */
   readonly atMs: number
-  /** {@link hashReceipt} of the issuer's receipt before this one about the envelope; zero for none. */
+  /**
+   * {@link hashReceipt} of the issuer's receipt before this one about the envelope; zero for none.
+   */
   readonly priorHash: Uint8Array
   readonly officer: ReceiptOfficer | undefined
 }

@@ -46,6 +46,8 @@ export interface Suite {
   hkdfExtract(salt: Uint8Array, keyMaterial: Uint8Array): Uint8Array
   /** RFC 5869 §2.3 with SHA-256: at most 8,160 bytes. */
   hkdfExpand(pseudoRandomKey: Uint8Array, info: Uint8Array, length: number): Uint8Array
+  /** {@link hkdfExpand} to 32 bytes under each of many infos: the key is set up once. */
+  hkdfExpandEach(pseudoRandomKey: Uint8Array, infos: readonly Uint8Array[]): Uint8Array[]
   /** RFC 5869 §2.3 with SHA-512: at most 16,320 bytes. Chunked encryption is defined with it. */
   hkdfExpandSha512(pseudoRandomKey: Uint8Array, info: Uint8Array, length: number): Uint8Array
 

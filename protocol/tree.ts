@@ -1,9 +1,9 @@
 /**
  * The hash trees inside TB1 objects: wraps, pieces of a body, receipts (PROTOCOL §2.6).
  *
- * Shaped and hashed like RFC 6962 §2.1: a leaf is SHA-256(0x00 ‖ data), a node SHA-256(0x01 ‖ left ‖
- * right), and a tree of n leaves splits at the largest power of two below n. These trees are small
- * and made at once; the ledger's growing tree is in ledger/merkle.ts.
+ * Shaped and hashed like RFC 6962 §2.1: a leaf is SHA-256(0x00 ‖ data), a node SHA-256(0x01 ‖ left
+ * ‖ right), and a tree of n leaves splits at the largest power of two below n. These trees are
+ * small and made at once; the ledger's growing tree is in ledger/merkle.ts.
  */
 
 import { assert } from "./assert.ts"

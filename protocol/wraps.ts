@@ -134,9 +134,12 @@ export function buildWrapsTree(
 ): WrapsTree {
   assert(addressed.length <= WRAPS_LEAVES, "there are at most 128 addressees")
   const positions = wrapPositions(suite, secret, coreHash)
+  const dummies = dummyLeaves(suite, secret, coreHash, positions.slice(addressed.length))
   const leaves = Array.from<Uint8Array>({ length: WRAPS_LEAVES })
-  for (const [rank, position] of positions.entries()) {
-    leaves[position] = addressed[rank] ?? dummyLeaf(suite, secret, coreHash, position)
+  for (const [rank, leaf] of [...addressed, ...dummies].entries()) {
+    const position = positions[rank]
+    assert(position !== undefined, "there is a place for every leaf")
+    leaves[position] = leaf
   }
   const indexOf = (rank: number): number => {
     const position = positions[rank]
@@ -147,14 +150,16 @@ export function buildWrapsTree(
   return { root: tree.root, indexOf, pathOf: (rank) => tree.pathOf(indexOf(rank)) }
 }
 
-function dummyLeaf(
+/** The leaves that stand for nobody, one a position. */
+function dummyLeaves(
   suite: Suite,
   secret: Uint8Array,
   coreHash: Uint8Array,
-  position: number,
-): Uint8Array {
-  const info = concatBytes(labelBytes(LABELS.wrapDummy), coreHash, u8(position))
-  return suite.hkdfExpand(secret, info, HASH_BYTES)
+  positions: readonly number[],
+): Uint8Array[] {
+  const label = labelBytes(LABELS.wrapDummy)
+  const infos = positions.map((position) => concatBytes(label, coreHash, u8(position)))
+  return suite.hkdfExpandEach(secret, infos)
 }
 
 /**
