@@ -1,4 +1,6 @@
-/** What every command has at hand: the terminal, the home, the node's client, files, passphrases. */
+/**
+ * What every command has at hand: the terminal, the home, the node's client, files, passphrases.
+ */
 
 import type { Command } from "commander"
 import type { NodeClient } from "../node/api/client.ts"

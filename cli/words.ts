@@ -1,8 +1,8 @@
 /**
  * What the command line says to people, in English and Bengali (OPERATIONS, "Languages").
  *
- * Ids, codes of missions, numbers of exit codes and JSON are the same in both. `{name}` stands for a
- * value. Errors have a Bengali sentence for each code; the technical detail beside it is English.
+ * Ids, codes of missions, numbers of exit codes and JSON are the same in both. `{name}` stands for
+ * a value. Errors have a Bengali sentence for each code; the technical detail beside it is English.
  */
 
 export type Language = "en" | "bn"

@@ -1,9 +1,9 @@
 /**
  * The key's own record of its consensus log: id and boot counter (LEDGER §9.3).
  *
- * A validator whose log was lost, or replaced by an older copy, has forgotten what it signed and must
- * not sign with that key again. The log alone cannot show it; so the key remembers which log it
- * belongs to. The record is a small file beside the key file, not inside it: it changes at every
+ * A validator whose log was lost, or replaced by an older copy, has forgotten what it signed and
+ * must not sign with that key again. The log alone cannot show it; so the key remembers which log
+ * it belongs to. The record is a small file beside the key file, not inside it: it changes at every
  * start, and the key file should not be rewritten, nor its passphrase be at hand, for a counter.
  * It is bound to the key by a MAC under a key derived from the keystore.
  *

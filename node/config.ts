@@ -1,8 +1,8 @@
 /**
  * The configuration file of a node: JSON → checked values with their defaults (OPERATIONS §3).
  *
- * It holds no secrets and binds its own node alone. A key that we do not know is refused rather than
- * ignored: a typing error should not leave a default in force.
+ * It holds no secrets and binds its own node alone. A key that we do not know is refused rather
+ * than ignored: a typing error should not leave a default in force.
  */
 
 import { isMissionCode } from "../protocol/identity.ts"

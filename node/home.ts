@@ -38,7 +38,9 @@ export interface Home {
 
 type Env = Readonly<Record<string, string | undefined>>
 
-/** The home that is meant: `flag` (`--home`), else `TARBARTA_HOME`, else the user's data directory. */
+/**
+ * The home that is meant: `flag` (`--home`), else `TARBARTA_HOME`, else the user's data directory.
+ */
 export function homePath(env: Env, flag?: string): string {
   if (flag !== undefined) return resolve(flag)
   const named = env["TARBARTA_HOME"]
@@ -176,8 +178,8 @@ function checkSocketPath(home: Home): void {
 /**
  * Takes the home for this process until `release` or the process's end, however it ends.
  *
- * The lock is that of an empty LevelDB: Node has no file locks of its own, and a file with a process
- * id in it goes stale after a crash.
+ * The lock is that of an empty LevelDB: Node has no file locks of its own, and a file with a
+ * process id in it goes stale after a crash.
  *
  * @throws NodeError `STORE_LOCKED` when another process has it.
  */

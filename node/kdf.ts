@@ -1,8 +1,8 @@
 /**
  * From a passphrase to a key: Argon2id with parameters that are bounded before they are used.
  *
- * The parameters stand in the key file, so whoever can write that file chooses them: too much memory
- * would stop the machine, too little would make guessing cheap. Both are refused.
+ * The parameters stand in the key file, so whoever can write that file chooses them: too much
+ * memory would stop the machine, too little would make guessing cheap. Both are refused.
  */
 
 import { argon2 } from "node:crypto"
@@ -35,7 +35,8 @@ const KEY_BYTES = 32
 const argon2Async = promisify(argon2)
 
 /**
- * The profile that `TARBARTA_KDF_PROFILE` asks for, and the line that a caller prints when it is weak.
+ * The profile that `TARBARTA_KDF_PROFILE` asks for, and the line that a caller prints when it is
+ * weak.
  *
  * @throws NodeError `CONFIG_INVALID` for a profile that does not exist.
  */

@@ -77,7 +77,8 @@ export function encodeKeyFile(suite: Hash, file: KeyFile): Uint8Array {
 }
 
 /**
- * Reads a key file's frame. Bounds of the parameters are the caller's to check, before it uses them.
+ * Reads a key file's frame. Bounds of the parameters are the caller's to check, before it uses
+ * them.
  *
  * @throws ProtocolError `CODEC_*`.
  */

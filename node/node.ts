@@ -19,6 +19,7 @@ import { Counters } from "./delivery/counters.ts"
 import { Dispatcher } from "./delivery/dispatcher.ts"
 import { Inbox } from "./delivery/inbox.ts"
 import { memberOfPeer } from "./delivery/lookups.ts"
+import { Marks } from "./delivery/marks.ts"
 import { Outbox, type Self } from "./delivery/outbox.ts"
 import { Receipts } from "./delivery/receipts.ts"
 import { Relay } from "./delivery/relay.ts"
@@ -105,6 +106,7 @@ export class TarbartaNode {
       directory,
       onFatal,
       counters: this.#counters,
+      marks: new Marks(database),
       self: (): Self | undefined => this.#self,
       rid: (): number | undefined => this.#self?.rid,
       height: (): number => ledger.head().height,
@@ -199,6 +201,8 @@ export class TarbartaNode {
     const node = new TarbartaNode(parts, ledger)
     await node.#counters.load()
     await node.#epochs.load()
+    await node.#receipts.load()
+    await node.#relay.load()
     await node.#sent.load()
     return node
   }
@@ -214,9 +218,9 @@ export class TarbartaNode {
       this.#ledger.onFinal((final) => this.#onFinal(final)),
     )
     await transport.start()
-    await this.#relay.start()
+    this.#relay.start()
     await this.#line.start()
-    await this.#receipts.start()
+    this.#receipts.start()
     await this.#dispatcher.start()
     this.#epochs.start()
   }

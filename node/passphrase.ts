@@ -14,8 +14,8 @@ const VOWELS = "aiou"
 const WORDS = 5
 
 /**
- * The passphrase, in NFC: the first line of the file that `TARBARTA_PASSPHRASE_FILE` names, else what
- * `ask` brings. Nothing is cut off it but the end of the line.
+ * The passphrase, in NFC: the first line of the file that `TARBARTA_PASSPHRASE_FILE` names, else
+ * what `ask` brings. Nothing is cut off it but the end of the line.
  *
  * @throws NodeError `PASSPHRASE_MISSING` when there is no way to get one, or it is empty;
  * `FILE_UNREADABLE`, `FILE_PERMISSIONS` (others may read the file), `FILE_TEXT` (not UTF-8).
@@ -70,7 +70,8 @@ function checkPassphrase(text: string, where: string): string {
 /**
  * A new passphrase of five speakable words, such as `zoral-dinut-…`: 80 bits, 16 a word.
  *
- * Each word is made of consonant, vowel, consonant, vowel, consonant, from 16 consonants and 4 vowels.
+ * Each word is made of consonant, vowel, consonant, vowel, consonant, from 16 consonants and 4
+ * vowels.
  */
 export function generatePassphrase(random: RandomSource): string {
   const bytes = random(2 * WORDS)

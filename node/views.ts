@@ -10,7 +10,7 @@ import {
   type ReceivedRow,
   type SentRow,
 } from "./delivery/rows.ts"
-import type { RaisedRow, SignalRow } from "./hotline/line.ts"
+import type { RaisedRow, SignalRow } from "./hotline/rows.ts"
 
 /** Turns rids into codes and key ids into names; unknown ones stay recognisable. */
 export class Names {

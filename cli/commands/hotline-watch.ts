@@ -107,7 +107,9 @@ class Desk {
     this.#options = options
   }
 
-  /** What was open before, then every signal as it comes, until the node stops or the watch ends. */
+  /**
+   * What was open before, then every signal as it comes, until the node stops or the watch ends.
+   */
   async follow(events: AsyncIterable<NodeEvent>, ending: AbortSignal): Promise<void> {
     try {
       await this.#showOpen()

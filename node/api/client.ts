@@ -315,7 +315,10 @@ async function* whole(response: IncomingMessage, lost: () => NodeError): AsyncIt
   if (!response.complete) throw lost()
 }
 
-/** Lines of a stream; one that holds a failure is thrown. A node that ends in mid-line ends the stream. */
+/**
+ * Lines of a stream; one that holds a failure is thrown. A node that ends in mid-line ends the
+ * stream.
+ */
 async function* readLines<T extends object>(
   response: IncomingMessage,
   signal?: AbortSignal,

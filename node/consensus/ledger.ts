@@ -2,8 +2,8 @@
  * The ledger as the rest of the node sees it: one object over store, directory, submitter, follower
  * and, where there is a key for it, the validator (ARCHITECTURE, journey of a cable).
  *
- * Entries go in through {@link Ledger.entryOperation} and {@link Ledger.poke}; final blocks come out
- * through {@link Ledger.onFinal}, once they are on the disk. Nothing else waits for the ledger.
+ * Entries go in through {@link Ledger.entryOperation} and {@link Ledger.poke}; final blocks come
+ * out through {@link Ledger.onFinal}, once they are on the disk. Nothing else waits for the ledger.
  */
 
 import { encodeFinalBlock, encodeHeader } from "../../ledger/block.ts"
@@ -269,8 +269,8 @@ export class Ledger {
   }
 
   /**
-   * Opens the store. A follower whose newest rows are damaged keeps the longest sound beginning of its
-   * ledger, and fetches the rest again; a validator must not forget what it certified.
+   * Opens the store. A follower whose newest rows are damaged keeps the longest sound beginning of
+   * its ledger, and fetches the rest again; a validator must not forget what it certified.
    */
   async #open(): Promise<BlockStore> {
     const { suite, database, genesisBytes, log, validator } = this.#parts

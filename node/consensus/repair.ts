@@ -1,9 +1,10 @@
 /**
- * Healing stored blocks that can no longer be read (LEDGER §12): the disk lost them, peers have them.
+ * Healing stored blocks that can no longer be read (LEDGER §12): the disk lost them, peers have
+ * them.
  *
- * What is damaged is found by reading everything. Refetched blocks are believed because their hashes
- * are chained to the sound block above them, up to the head, and their certificates verify. Tree
- * hashes are not fetched but computed again.
+ * What is damaged is found by reading everything. Refetched blocks are believed because their
+ * hashes are chained to the sound block above them, up to the head, and their certificates verify.
+ * Tree hashes are not fetched but computed again.
  */
 
 import { blockHash, decodeFinalBlock, type FinalBlock } from "../../ledger/block.ts"
@@ -112,7 +113,9 @@ async function stepUp(store: BlockStore, height: number): Promise<number> {
   }
 }
 
-/** Tree size after a block, as it or the block above it says; undefined when neither can be read. */
+/**
+ * Tree size after a block, as it or the block above it says; undefined when neither can be read.
+ */
 async function sizeAt(store: BlockStore, height: number): Promise<number | undefined> {
   if (height === 0) return 0
   if (height === store.head.height) return store.head.frontier.size

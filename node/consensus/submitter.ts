@@ -84,7 +84,9 @@ export class Submitter {
     this.#parts = parts
   }
 
-  /** The row of an entry, for the batch of whoever gave it its serial; `poke` once it is written. */
+  /**
+   * The row of an entry, for the batch of whoever gave it its serial; `poke` once it is written.
+   */
   entryOperation(entry: Entry): Operation {
     return { type: "put", key: rowKey(entry.submitterSeq), value: encodeEntry(entry) }
   }

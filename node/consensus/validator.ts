@@ -1,9 +1,10 @@
 /**
  * A validator: performs what ledger/consensus.ts decides (LEDGER §8–9).
  *
- * Batches come in, are verified and wait in the mempool; `step` asks for a block, a vote goes to the
- * log before it counts, and a final block goes to the store before anybody hears of it. Effects are
- * performed one at a time, in their order. A disk that fails ends the node: nothing is tried twice.
+ * Batches come in, are verified and wait in the mempool; `step` asks for a block, a vote goes to
+ * the log before it counts, and a final block goes to the store before anybody hears of it. Effects
+ * are performed one at a time, in their order. A disk that fails ends the node: nothing is tried
+ * twice.
  */
 
 import { acceptBlock, buildBlock, checkProposal, type ChainHead } from "../../ledger/chain.ts"

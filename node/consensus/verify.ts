@@ -69,8 +69,8 @@ export async function verifyLedgerCopy(
 }
 
 /**
- * Verifies the stored ledger up to its present head: its blocks, and that tree hashes and lookups on
- * the disk are those that the blocks make.
+ * Verifies the stored ledger up to its present head: its blocks, and that tree hashes and lookups
+ * on the disk are those that the blocks make.
  *
  * @throws NodeError `LEDGER_INVALID`, or `STORE_DAMAGED` for what cannot be read, naming what and where.
  */

@@ -2,11 +2,12 @@
  * Dispatcher: carries queued copies to their addressees, highest precedence first.
  *
  * One worker an addressee. A copy that the addressee's disk has waits for the signed receipt and is
- * offered again when that does not come; an addressee out of reach gets its copy by a relay as well.
- * Retries go on for ever with a growing wait that any contact cuts short. What is in memory here is
- * only what is under way: after a restart the queue rows are all there is to know.
+ * offered again when that does not come; an addressee out of reach gets its copy by a relay as
+ * well. Retries go on for ever with a growing wait that any contact cuts short. What is in memory
+ * here is only what is under way: after a restart the queue rows are all there is to know.
  */
 
+import { assert } from "../../protocol/assert.ts"
 import type { Directory, Mission } from "../../protocol/directory.ts"
 import { encodeCopy } from "../../protocol/copy.ts"
 import * as limits from "../../protocol/limits.ts"
@@ -21,7 +22,7 @@ import { NodeError } from "../errors.ts"
 import type { Transport } from "../network/transport.ts"
 import type { Database } from "../store/database.ts"
 import { isDisk } from "./receipts.ts"
-import { fromHex, KEYS, parseRow, type CableId, type WrapRow } from "./rows.ts"
+import { fromHex, isQueuedAsFlash, KEYS, parseRow, type CableId, type WrapRow } from "./rows.ts"
 import type { Sent } from "./sent.ts"
 
 export interface DispatcherParts {
@@ -43,7 +44,7 @@ const SCAN = 128
 /** A copy that is stored there and still unreceipted is offered again after this. */
 const RECEIPT_WAIT_MS = 60_000
 /** Refusals that time may mend; every other one is final and told to the sender. */
-const PASSING_REFUSALS: readonly string[] = [
+export const PASSING_REFUSALS: readonly string[] = [
   "STORE_FULL",
   "NODE_BUSY",
   "NOT_ADMITTED",
@@ -63,6 +64,8 @@ interface Worker {
 /** One walk through an addressee's queue. */
 interface Pass {
   readonly mission: Mission
+  /** FLASH or higher waits: the wait between two tries is shorter. */
+  isFlash: boolean
   /** The addressee did not answer: the rest goes to relays only. */
   isAway: boolean
   /** Nobody takes copies: the rest waits. */
@@ -139,23 +142,23 @@ export class Dispatcher {
       return
     }
     worker.isRunning = true
-    this.#run(worker)
-      .catch(this.#parts.onFatal)
-      .finally(() => {
-        worker.isRunning = false
-      })
+    this.#run(worker).catch(this.#parts.onFatal)
   }
 
   async #run(worker: Worker): Promise<void> {
-    let isRetry = false
+    let pass: Pass
     do {
       worker.isAgain = false
-      isRetry = await this.#pass(worker)
-    } while (worker.isAgain && !isRetry && !this.#isStopped)
+      pass = await this.#pass(worker)
+    } while (worker.isAgain && !pass.isRetry && !this.#isStopped)
+    // Now and not a turn later: who wakes us from here on finds nobody running.
+    worker.isRunning = false
     if (this.#isStopped) return
-    const dueMs = isRetry ? worker.waitMs : this.#nextDue(worker)
-    if (isRetry) worker.waitMs = Math.min(worker.waitMs * 2, limits.RETRY_MAX_MS)
-    else worker.waitMs = limits.RETRY_MIN_MS
+    // What came meanwhile has not been tried yet.
+    if (worker.isAgain) worker.waitMs = limits.RETRY_MIN_MS
+    const longestMs = pass.isFlash ? limits.RETRY_MAX_FLASH_MS : limits.RETRY_MAX_MS
+    const dueMs = pass.isRetry ? Math.min(worker.waitMs, longestMs) : this.#nextDue(worker)
+    worker.waitMs = pass.isRetry ? Math.min(worker.waitMs * 2, longestMs) : limits.RETRY_MIN_MS
     if (dueMs === undefined) return
     worker.timer = this.#parts.clock.after(dueMs, () => this.#start(worker))
   }
@@ -166,12 +169,12 @@ export class Dispatcher {
     return Math.max(limits.RETRY_MIN_MS, earliest - this.#parts.clock.monotonicMs())
   }
 
-  /** Carries what is queued, a window at a time; true when something must be tried again. */
-  async #pass(worker: Worker): Promise<boolean> {
+  /** Carries what is queued, a window at a time. */
+  async #pass(worker: Worker): Promise<Pass> {
     const { database, clock } = this.#parts
     const mission = this.#parts.directory.mission(worker.rid)
-    if (mission === undefined) return true
-    const pass: Pass = { mission, isAway: false, isStuck: false, isRetry: false }
+    assert(mission !== undefined, "cables are queued for missions of the directory")
+    const pass: Pass = { mission, isFlash: false, isAway: false, isStuck: false, isRetry: false }
     const running = new Set<Promise<void>>()
     let from: string | undefined
     for (;;) {
@@ -184,6 +187,7 @@ export class Dispatcher {
       for await (const [key, value] of database.range(range)) {
         rows.push([key, parseRow<{ id: CableId }>(key, value).id])
       }
+      pass.isFlash ||= rows.some(([key]) => isQueuedAsFlash(key))
       for (const [, id] of rows) {
         if (pass.isStuck || this.#isStopped) break
         const until = worker.awaited.get(id)
@@ -196,7 +200,7 @@ export class Dispatcher {
       from = rows.at(-1)?.[0]
       // A higher precedence that came meanwhile starts the scan over.
       const isOver = rows.length < SCAN || from === undefined || worker.isAgain
-      if (isOver || pass.isStuck || this.#isStopped) return pass.isRetry
+      if (isOver || pass.isStuck || this.#isStopped) return pass
     }
   }
 

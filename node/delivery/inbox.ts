@@ -32,6 +32,7 @@ import type { Clock } from "../clock.ts"
 import { NodeError } from "../errors.ts"
 import type { Database, Operation } from "../store/database.ts"
 import { keyLookups } from "./lookups.ts"
+import type { Marks } from "./marks.ts"
 import type { LocalOfficer } from "./outbox.ts"
 import { releasePolicyOf } from "./policy.ts"
 import {
@@ -60,6 +61,7 @@ export interface InboxParts {
   readonly rid: () => number | undefined
   readonly epochSeedOf: (epoch: number, ekHash: Uint8Array) => Uint8Array | undefined
   readonly anchorOf: AnchorLookup
+  readonly marks: Marks
   readonly issue: (receipt: Receipt, to: number) => Operation[]
   /** The receipt's batch is on the disk; `urgent` receipts go out at once. */
   readonly issued: (to: number, urgent: boolean) => void
@@ -68,8 +70,6 @@ export interface InboxParts {
 
 export class Inbox {
   readonly #parts: InboxParts
-  /** Ids, serials and drafts that are being stored at this moment. */
-  readonly #storing = new Map<string, CableId>()
   readonly #running = new Map<CableId, Promise<CopyStatus>>()
   #marking: Promise<unknown> = Promise.resolve()
 
@@ -226,20 +226,9 @@ export class Inbox {
     opened: OpenedEnvelope,
     rid: number,
   ): Promise<CopyStatus> {
-    const { database, clock, suite } = this.#parts
+    const { database, clock, suite, marks } = this.#parts
     const { core } = opened.header
-    const marks = [KEYS.serial(core.sender, core.incarnation, core.seq)]
-    if (opened.release !== undefined) {
-      marks.push(KEYS.draft(core.sender, toHex(opened.release.draftId)))
-    }
-    for (const mark of marks) {
-      if (this.#storing.has(mark)) refuseTwice(mark)
-      this.#storing.set(mark, id)
-    }
-    try {
-      for (const mark of marks) {
-        if ((await database.get(mark)) !== undefined) refuseTwice(mark)
-      }
+    return marks.claim(id, opened, async (used) => {
       const row = rowOf(id, opened, rid, clock.now())
       const receipt = decryptedReceipt(opened.header, row, rid)
       const withReceipt = { ...row, lastReceipt: toHex(hashReceipt(suite, encodeReceipt(receipt))) }
@@ -248,17 +237,14 @@ export class Inbox {
         putBytes(KEYS.receivedCopy(id), bytes),
         putBytes(KEYS.receivedContent(id), opened.inner.content),
         putRow(KEYS.receivedList(row.storedMs, id), {}),
-        putRow(KEYS.unreadList(row.storedMs, id), {}),
-        ...marks.map((mark) => putRow(mark, { id })),
+        ...used,
         ...this.#parts.issue(receipt, core.sender),
       ]
       await database.write(operations, { urgent: isUrgent(row) })
       this.#parts.issued(core.sender, isUrgent(row))
       this.#parts.onReceived(withReceipt)
-      return "stored"
-    } finally {
-      for (const mark of marks) this.#storing.delete(mark)
-    }
+      return "stored" as const
+    })
   }
 
   /** The sender would not ask again if it had our receipt. */
@@ -272,12 +258,6 @@ export class Inbox {
     await database.write(this.#parts.issue(receipt, row.sender), { urgent: true })
     this.#parts.issued(row.sender, isUrgent(row))
   }
-}
-
-function refuseTwice(mark: string): never {
-  const [what] = mark.split("/")
-  const why = `its sender used the same ${what ?? "serial"} for another cable`
-  throw new NodeError("CABLE_REFUSED", why)
 }
 
 /** FLASH and OVERRIDE are receipted at once. */

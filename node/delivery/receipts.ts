@@ -63,6 +63,8 @@ export class Receipts {
   readonly #parts: ReceiptsParts
   readonly #outgoing = new Map<number, Outgoing>()
   #serial = 0
+  readonly #waitingFor = new Set<number>()
+  #isAnchorDue = false
   #anchorTimer: Timer | undefined
   #isStopped = false
 
@@ -70,21 +72,25 @@ export class Receipts {
     this.#parts = parts
   }
 
-  async start(): Promise<void> {
+  /** Before the first receipt is issued: rows of the last life keep their serials. */
+  async load(): Promise<void> {
     const { database } = this.#parts
-    const senders = new Set<number>()
     for await (const [key] of database.range({ prefix: KEYS.receiptOutPrefix })) {
       const [, rid, serial] = key.split("/")
-      senders.add(Number(rid))
+      this.#waitingFor.add(Number(rid))
       this.#serial = Math.max(this.#serial, Number(serial))
     }
-    let isAnchorDue = false
     for await (const [key] of database.range({ prefix: KEYS.receiptAnchorPrefix })) {
-      isAnchorDue = true
+      this.#isAnchorDue = true
       this.#serial = Math.max(this.#serial, Number(key.split("/")[1]))
     }
-    for (const rid of senders) this.issued(rid, false)
-    if (isAnchorDue) this.#armAnchor()
+  }
+
+  /** Sends what the last life left over. */
+  start(): void {
+    for (const rid of this.#waitingFor) this.issued(rid, false)
+    this.#waitingFor.clear()
+    if (this.#isAnchorDue) this.#armAnchor()
   }
 
   stop(): void {
@@ -173,6 +179,7 @@ export class Receipts {
     outgoing.isSending = true
     outgoing.isWanted = false
     outgoing.firstMs = undefined
+    let waitMs = 0
     try {
       let isMore = true
       while (isMore && !this.#isStopped) isMore = await this.#sendBatch(rid)
@@ -181,11 +188,12 @@ export class Receipts {
       if (!(error instanceof NodeError) || isDisk(error)) throw error
       // The network's failures are retried here and nowhere else.
       outgoing.isWanted = true
+      waitMs = outgoing.retryMs
       outgoing.retryMs = Math.min(outgoing.retryMs * 2, limits.RETRY_MAX_FLASH_MS)
     } finally {
       outgoing.isSending = false
     }
-    if (outgoing.isWanted) this.#schedule(rid, outgoing.retryMs)
+    if (outgoing.isWanted) this.#schedule(rid, waitMs)
   }
 
   /** Signs and sends up to one batch; true when more is waiting. */

@@ -153,6 +153,11 @@ export const KEYS = {
   epochSecretPrefix: "epoch/",
 } as const
 
+/** True for the key of a queue row of FLASH or a higher precedence. */
+export function isQueuedAsFlash(key: string): boolean {
+  return 9 - Number(key.split("/")[2]) >= precedenceRank("flash")
+}
+
 function pad(value: number, width: number): string {
   return value.toString().padStart(width, "0")
 }

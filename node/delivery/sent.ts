@@ -50,6 +50,7 @@ export class Sent {
   readonly #parts: SentParts
   /** Cables on the way, by addressee. */
   readonly #waiting = new Map<number, number>()
+  #tail: Promise<unknown> = Promise.resolve()
 
   constructor(parts: SentParts) {
     this.#parts = parts
@@ -138,6 +139,14 @@ export class Sent {
     rid: number,
     news: { state?: "relayed" | "refused"; relay?: number; reason?: string },
   ): Promise<void> {
+    return this.#exclusive(async () => this.#note(id, rid, news))
+  }
+
+  async #note(
+    id: CableId,
+    rid: number,
+    news: { state?: "relayed" | "refused"; relay?: number; reason?: string },
+  ): Promise<void> {
     const { database, clock, emit } = this.#parts
     const before = await this.#addressee(id, rid)
     if (before === undefined || isAtLeast(before.state, "delivered")) return
@@ -174,6 +183,10 @@ export class Sent {
    * they may be acknowledged. Receipts for what this node did not send change nothing.
    */
   async receive(receipts: readonly Receipt[], proofs: readonly Operation[]): Promise<void> {
+    return this.#exclusive(async () => this.#receive(receipts, proofs))
+  }
+
+  async #receive(receipts: readonly Receipt[], proofs: readonly Operation[]): Promise<void> {
     const { database, emit } = this.#parts
     const operations: Operation[] = [...proofs]
     const events: SentEvent[] = []
@@ -222,6 +235,13 @@ export class Sent {
     if (found.addressees.every(({ state }) => isAtLeast(state, "delivered"))) {
       emit({ type: "delivered", id })
     }
+  }
+
+  /** Changes follow each other: of two at once, the later would undo what the receipt said. */
+  async #exclusive<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#tail.then(run)
+    this.#tail = result.catch(() => undefined)
+    return result
   }
 
   #count(rid: number, by: number): void {

@@ -1,9 +1,9 @@
 /**
  * The hotline: raises signals to desks, and takes those that come for this mission's desk.
  *
- * A signal is sealed, put on the disk and sent to all desks at once on the urgent lane: no queue, no
- * consensus. Displayed and acknowledged come back as signed receipts. The states of a raised signal
- * are those of the pure machine in protocol/hotline.ts; this file performs its effects.
+ * A signal is sealed, put on the disk and sent to all desks at once on the urgent lane: no queue,
+ * no consensus. Displayed and acknowledged come back as signed receipts. The states of a raised
+ * signal are those of the pure machine in protocol/hotline.ts; this file performs its effects.
  */
 
 import type { Directory } from "../../protocol/directory.ts"
@@ -23,10 +23,9 @@ import {
   validateSignal,
   type SignalContent,
   type SignalEvent,
-  type SignalProgress,
 } from "../../protocol/hotline.ts"
 import * as limits from "../../protocol/limits.ts"
-import { openCopy, type OpenedEnvelope } from "../../protocol/open.ts"
+import { openCopy } from "../../protocol/open.ts"
 import {
   encodeReceipt,
   hashReceipt,
@@ -47,6 +46,7 @@ import type { Kind } from "../../protocol/words.ts"
 import type { Clock, Timer } from "../clock.ts"
 import type { Counters, Turn } from "../delivery/counters.ts"
 import { keyLookups } from "../delivery/lookups.ts"
+import type { Marks } from "../delivery/marks.ts"
 import type { LocalOfficer, Self } from "../delivery/outbox.ts"
 import { releasePolicyOf } from "../delivery/policy.ts"
 import { isDisk } from "../delivery/receipts.ts"
@@ -54,42 +54,13 @@ import { fromHex, KEYS, parseRow, putBytes, putRow, toHex, type CableId } from "
 import { NodeError } from "../errors.ts"
 import type { Transport } from "../network/transport.ts"
 import type { Database, Operation } from "../store/database.ts"
-
-/** The words of a signal as they are stored and shown; the event's id in hex. */
-export interface SignalWords extends Omit<SignalContent, "eventId"> {
-  readonly eventId: string
-}
-
-/** A signal raised here. */
-export interface RaisedRow {
-  readonly direction: "raised"
-  readonly id: CableId
-  readonly seq: number
-  readonly kind: Kind
-  readonly words: SignalWords
-  readonly raisedMs: number
-  readonly progress: SignalProgress
-  /** Officers who acknowledged, by desk. */
-  readonly officers: Readonly<Record<number, string>>
-}
-
-/** A signal that came for our desk. */
-export interface ReceivedSignalRow {
-  readonly direction: "received"
-  readonly id: CableId
-  readonly sender: number
-  readonly seq: number
-  readonly kind: Kind
-  readonly words: SignalWords
-  readonly raisedMs: number
-  readonly receivedMs: number
-  readonly displayedMs?: number
-  readonly acknowledgedMs?: number
-  readonly officer?: string
-  readonly lastReceipt: string
-}
-
-export type SignalRow = RaisedRow | ReceivedSignalRow
+import {
+  receivedRowOf,
+  wordsOf,
+  type RaisedRow,
+  type ReceivedSignalRow,
+  type SignalRow,
+} from "./rows.ts"
 
 export interface LineParts {
   readonly database: Database
@@ -97,6 +68,7 @@ export interface LineParts {
   readonly random: RandomSource
   readonly clock: Clock
   readonly counters: Counters
+  readonly marks: Marks
   readonly directory: Directory
   readonly transport: Transport
   readonly self: () => Self | undefined
@@ -121,6 +93,7 @@ export class Line {
   readonly #raised = new Map<CableId, RaisedRow>()
   readonly #sending = new Map<string, { waitMs: number; timer: Timer | undefined }>()
   readonly #receiving = new Map<CableId, Promise<"stored" | "duplicate" | "later">>()
+  readonly #expiries = new Map<CableId, Timer>()
   #tail: Promise<unknown> = Promise.resolve()
   #isStopped = false
 
@@ -136,7 +109,7 @@ export class Line {
       if (row.direction !== "raised") continue
       const isOpen = row.progress.desks.some(({ stage }) => stage !== "acknowledged")
       if (!isOpen || row.progress.isExpired) continue
-      this.#raised.set(row.id, row)
+      this.#watch(row)
       if (row.progress.expiresMs <= nowMs) await this.#step(row.id, { type: "tick", nowMs })
       else for (const { desk } of row.progress.desks) this.#resume(row.id, desk)
     }
@@ -145,6 +118,7 @@ export class Line {
   stop(): void {
     this.#isStopped = true
     for (const { timer } of this.#sending.values()) timer?.cancel()
+    for (const timer of this.#expiries.values()) timer.cancel()
   }
 
   /**
@@ -167,7 +141,7 @@ export class Line {
     const { row, copies } = await counters.exclusive((turn) =>
       this.#seal(content, kind, desks, officer, self, turn, raisedMs),
     )
-    this.#raised.set(row.id, row)
+    this.#watch(row)
     onProgress(row)
     for (const { desk } of row.progress.desks) {
       this.#send(row.id, desk, copies.get(desk)).catch(this.#parts.onFatal)
@@ -344,6 +318,17 @@ export class Line {
     return { rid, role: "action", precedence: "override", pairSeq, epoch, epochKey }
   }
 
+  /** Follows a signal to its end: everybody has acknowledged it, or its time is over. */
+  #watch(row: RaisedRow): void {
+    const { clock, onFatal } = this.#parts
+    const { expiresMs } = row.progress
+    this.#raised.set(row.id, row)
+    const timer = clock.after(expiresMs - clock.now(), () => {
+      this.#step(row.id, { type: "tick", nowMs: expiresMs }).catch(onFatal)
+    })
+    this.#expiries.set(row.id, timer)
+  }
+
   #resume(id: CableId, desk: number): void {
     this.#parts.database
       .get(KEYS.signalCopy(id, desk))
@@ -400,6 +385,8 @@ export class Line {
       onProgress(next)
       if (next.progress.desks.every(({ stage }) => stage === "acknowledged")) {
         this.#raised.delete(id)
+        this.#expiries.get(id)?.cancel()
+        this.#expiries.delete(id)
       }
     })
   }
@@ -414,7 +401,7 @@ export class Line {
   // --- receiving -----------------------------------------------------------------------------
 
   async #accept(id: CableId, bytes: Uint8Array): Promise<"stored" | "duplicate" | "later"> {
-    const { database, suite, directory, clock, height, epochSeedOf } = this.#parts
+    const { database, suite, directory, clock, height, marks, epochSeedOf } = this.#parts
     const self = this.#parts.self()
     if (self === undefined) return "later"
     if ((await database.get(KEYS.signal(id))) !== undefined) return "duplicate"
@@ -433,16 +420,12 @@ export class Line {
       throw new ProtocolError("ENVELOPE_EXPIRED", "signal has expired")
     }
     const row = receivedRowOf(id, opened, clock.now())
-    await database.write(
-      [
-        putRow(KEYS.signal(id), row),
-        putBytes(KEYS.signalCopy(id, self.rid), bytes),
-        putRow(KEYS.serial(core.sender, core.incarnation, core.seq), { id }),
-      ],
-      { urgent: true },
-    )
-    this.#parts.onReceived(row)
-    return "stored"
+    return marks.claim(id, opened, async (used) => {
+      const copy = putBytes(KEYS.signalCopy(id, self.rid), bytes)
+      await database.write([putRow(KEYS.signal(id), row), copy, ...used], { urgent: true })
+      this.#parts.onReceived(row)
+      return "stored" as const
+    })
   }
 
   async #receivedRow(id: CableId): Promise<ReceivedSignalRow> {
@@ -490,28 +473,6 @@ export class Line {
   }
 }
 
-function wordsOf(content: SignalContent): SignalWords {
-  return { ...content, eventId: toHex(content.eventId) }
-}
-
 function copiesOf(sealed: SealedEnvelope): Map<number, Uint8Array> {
   return new Map(sealed.wraps.map(({ rid }) => [rid, encodeCopy(copyFor(sealed, rid))]))
-}
-
-function receivedRowOf(id: CableId, opened: OpenedEnvelope, nowMs: number): ReceivedSignalRow {
-  const { core } = opened.header
-  if (opened.content.type !== "signal") {
-    throw new ProtocolError("SIGNAL_INVALID", "an envelope that is no signal on the hotline")
-  }
-  return {
-    direction: "received",
-    id,
-    sender: core.sender,
-    seq: core.seq,
-    kind: core.kind,
-    words: wordsOf(opened.content.signal),
-    raisedMs: core.createdMs,
-    receivedMs: nowMs,
-    lastReceipt: "",
-  }
 }

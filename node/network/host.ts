@@ -39,7 +39,9 @@ export type LogFields = Readonly<Record<string, string | number | boolean>>
 export interface HostOptions {
   /** Seed of the transport key, 32 bytes. */
   readonly transportSeed: Uint8Array
-  /** Multiaddrs to listen on, `/ip4/…/tcp/…` or `/ip4/…/tcp/…/ws`; none for a node that only dials. */
+  /**
+   * Multiaddrs to listen on, `/ip4/…/tcp/…` or `/ip4/…/tcp/…/ws`; none for a node that only dials.
+   */
   readonly listen: readonly string[]
   /** The ledger's policy; the same on all members. */
   readonly encryption: Encryption

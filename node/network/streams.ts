@@ -28,8 +28,8 @@ export type ByteStream = Pick<
 >
 
 /**
- * Joins a stream and an endpoint, and returns the endpoint. It gets its bytes from now on; `onBreach` hears of a
- * broken protocol, with the stream aborted already.
+ * Joins a stream and an endpoint, and returns the endpoint. It gets its bytes from now on;
+ * `onBreach` hears of a broken protocol, with the stream aborted already.
  */
 export function joinStream<T extends Endpoint>(
   stream: ByteStream,

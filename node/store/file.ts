@@ -1,5 +1,6 @@
 /**
- * Whole files, written so that a power cut leaves the old one or the new one, and read with a limit.
+ * Whole files, written so that a power cut leaves the old one or the new one, and read with a
+ * limit.
  */
 
 import { open, rename, rm, type FileHandle } from "node:fs/promises"

@@ -1,11 +1,11 @@
 /**
  * The database on LevelDB (`level`): what is acknowledged or signed is on the disk first.
  *
- * LevelDB's default loses acknowledged records on a power cut, so every batch is synced; writes that
- * arrive while one is being synced share the next. After a failed sync nothing is known about the
- * file, and trying again may "succeed" without the data: so the first failure ends the store, and
- * the node that owns it. Values carry a CRC-32C over key and value, because LevelDB can return torn
- * or rotten ones without a word (value.ts).
+ * LevelDB's default loses acknowledged records on a power cut, so every batch is synced; writes
+ * that arrive while one is being synced share the next. After a failed sync nothing is known about
+ * the file, and trying again may "succeed" without the data: so the first failure ends the store,
+ * and the node that owns it. Values carry a CRC-32C over key and value, because LevelDB can return
+ * torn or rotten ones without a word (value.ts).
  *
  * The folder holds `level/` (the engine) and `ballast` (space.ts).
  */
@@ -261,7 +261,9 @@ class LevelDatabase implements Database {
     await this.#level.close()
   }
 
-  /** Writes batch after batch until nothing waits. Never rejects: each caller has its own answer. */
+  /**
+   * Writes batch after batch until nothing waits. Never rejects: each caller has its own answer.
+   */
   async #flush(): Promise<void> {
     // Everything that one turn of the event loop submits shares the first batch.
     await Promise.resolve()

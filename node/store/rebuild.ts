@@ -1,7 +1,8 @@
 /**
- * A stored ledger whose newest rows cannot be trusted (LEDGER §12): keeps its longest sound beginning,
- * and makes everything that is derived from blocks and entries anew. What is lost is fetched again
- * from peers; it is the same, so rows that are left behind the new end are written over.
+ * A stored ledger whose newest rows cannot be trusted (LEDGER §12): keeps its longest sound
+ * beginning, and makes everything that is derived from blocks and entries anew. What is lost is
+ * fetched again from peers; it is the same, so rows that are left behind the new end are written
+ * over.
  */
 
 import { blockHash } from "../../ledger/block.ts"
@@ -21,9 +22,9 @@ import { readEntries, Tiles } from "./tiles.ts"
 const ROWS_PER_WRITE = 64
 
 /**
- * Reads blocks from the first one on until one is missing, damaged or does not follow; the store then
- * ends there. Certificates and batch signatures were verified when the blocks were stored; hashes
- * are computed again.
+ * Reads blocks from the first one on until one is missing, damaged or does not follow; the store
+ * then ends there. Certificates and batch signatures were verified when the blocks were stored;
+ * hashes are computed again.
  *
  * @returns the height at which the store ends now.
  */

@@ -23,9 +23,9 @@ export interface Sealing {
 }
 
 /**
- * Wraps `database`. A stored value is nonce(12, random) ‖ ciphertext ‖ tag(16) under AES-256-GCM with
- * the key's name as associated data. Random nonces hold for 2^32 values under one key, which is
- * forty years at three a second.
+ * Wraps `database`. A stored value is nonce(12, random) ‖ ciphertext ‖ tag(16) under AES-256-GCM
+ * with the key's name as associated data. Random nonces hold for 2^32 values under one key, which
+ * is forty years at three a second.
  *
  * A value that does not open (another key, tampering) is `STORE_DAMAGED` and names the key. Closing
  * closes the database underneath.

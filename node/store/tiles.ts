@@ -276,7 +276,8 @@ export class Tiles {
 
   /**
    * Writes that put bundles, and the tiles over them, right from entries that the caller has
-   * verified; `start` is the place of the first. A bundle that they cover only in part stays as it is.
+   * verified; `start` is the place of the first. A bundle that they cover only in part stays as it
+   * is.
    */
   restore(start: number, entries: readonly Uint8Array[]): Operation[] {
     this.#bundle = undefined
@@ -324,7 +325,9 @@ export async function readEntries(
   return found
 }
 
-/** Where node (level, index) of the tree stands: in which tile, and which of its hashes it covers. */
+/**
+ * Where node (level, index) of the tree stands: in which tile, and which of its hashes it covers.
+ */
 function tileOf(
   level: number,
   index: number,

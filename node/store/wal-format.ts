@@ -1,6 +1,6 @@
 /**
- * Bytes of the consensus log, written and read: records, or the exact reason why not (wal.ts has the
- * format and the reasoning).
+ * Bytes of the consensus log, written and read: records, or the exact reason why not (wal.ts has
+ * the format and the reasoning).
  */
 
 import { concatBytes, equalBytes, u32 } from "../../protocol/bytes.ts"

@@ -4,9 +4,9 @@
  *
  * A file of its own, append-only. Header: magic(8) ‖ walId(16) ‖ CRC-32C u32 of both. Then records:
  * length u32 of the payload, CRC-32C u32 over length ‖ the rest, epoch u32, kind u8, payload; all
- * big-endian. Kind 0 is the log's own *mark*, which opens every append: walId(16) ‖ its offset in the
- * file u64 ‖ boot counter u64 ‖ bytes of the append's records u64. One append is one mark with its
- * records, one write and one sync.
+ * big-endian. Kind 0 is the log's own *mark*, which opens every append: walId(16) ‖ its offset in
+ * the file u64 ‖ boot counter u64 ‖ bytes of the append's records u64. One append is one mark with
+ * its records, one write and one sync.
  *
  * Marks decide between a torn tail and damage. An append begins only after the former one was
  * synced. So a bad record with a mark somewhere behind it was on the disk once and may have been
@@ -140,8 +140,8 @@ export class Wal {
   }
 
   /**
-   * Resolves when all records are on the disk: only then may what they say leave. Records of one call
-   * are kept or lost together. Calls that arrive during a sync share the next one, in order.
+   * Resolves when all records are on the disk: only then may what they say leave. Records of one
+   * call are kept or lost together. Calls that arrive during a sync share the next one, in order.
    *
    * @throws NodeError `STORE_FULL` when the log has reached its limit, `STORE_FAILED` when the disk
    * fails: the log takes nothing more then, and the node must end.
@@ -162,8 +162,8 @@ export class Wal {
   }
 
   /**
-   * Keeps only the records for which `isKept` holds, in order: a new file takes the place of the old
-   * one. A crash in between leaves the old log whole. Appends wait meanwhile.
+   * Keeps only the records for which `isKept` holds, in order: a new file takes the place of the
+   * old one. A crash in between leaves the old log whole. Appends wait meanwhile.
    *
    * @throws NodeError as {@link append}.
    */

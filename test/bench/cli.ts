@@ -3,34 +3,41 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
+import { interleave, ratioOf, spreadOf, type Figure, type Progress } from "./figures.ts"
+import type { Stage } from "./stage.ts"
 
 const PROGRAM = fileURLToPath(new URL("../../cli/tarbarta.js", import.meta.url))
+const ROUNDS = 11
+const ABOVE_MAX_MS = 150
 
-export interface ColdStart {
-  readonly rounds: number
-  /** Medians, in milliseconds. */
-  readonly bareMs: number
-  readonly commandMs: number
-  /** What the command costs above a bare Node. */
-  readonly aboveMs: number
-}
-
-/**
- * Measures `tarbarta cable inbox` against the node of a home, interleaved with `node -e 0`. The
- * first round, which fills the caches, is not counted.
- */
-export async function measureColdStart(home: string, rounds = 11): Promise<ColdStart> {
-  const bare: number[] = []
-  const command: number[] = []
-  for (let round = 0; round <= rounds; round++) {
-    const bareMs = await timed(["-e", "0"], home)
-    const commandMs = await timed([PROGRAM, "cable", "inbox"], home)
-    if (round === 0) continue
-    bare.push(bareMs)
-    command.push(commandMs)
-  }
-  const [bareMs, commandMs] = [median(bare), median(command)]
-  return { rounds, bareMs, commandMs, aboveMs: commandMs - bareMs }
+/** `tarbarta cable inbox` against the running node of a home, in turn with `node -e 0`. */
+export async function benchCli(progress: Progress, stage: Stage): Promise<Figure[]> {
+  progress("starting two nodes")
+  const { home } = (await stage.network()).headquarters
+  const { bare, command } = await interleave(
+    ROUNDS,
+    {
+      bare: async () => timed(["-e", "0"], home),
+      command: async () => timed([PROGRAM, "cable", "inbox"], home),
+    },
+    progress,
+  )
+  const above = spreadOf(command.map((value, round) => value - (bare[round] ?? Number.NaN)))
+  return [
+    {
+      name: "tarbarta cable inbox, cold",
+      unit: "ms",
+      measured: spreadOf(command),
+      against: { name: "node -e 0", value: spreadOf(bare) },
+      ratio: ratioOf(command, bare),
+    },
+    {
+      name: "what it costs above a bare Node",
+      unit: "ms",
+      measured: above,
+      goal: { text: `at most ${ABOVE_MAX_MS} ms`, isMet: above.median <= ABOVE_MAX_MS },
+    },
+  ]
 }
 
 async function timed(words: readonly string[], home: string): Promise<number> {
@@ -42,9 +49,4 @@ async function timed(words: readonly string[], home: string): Promise<number> {
   const [exit] = (await once(child, "exit")) as [number | null]
   if (exit !== 0) throw new Error(`${words.join(" ")}: exit code ${String(exit)}`)
   return performance.now() - startedMs
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
 }

@@ -67,7 +67,10 @@ describe.each([portableSuite, nativeSuite])("the $name suite", (suite) => {
     const data = hkdfSha256.read(task)
     for (const test of data.testGroups.flatMap((group) => group.tests)) {
       const key = suite.hkdfExtract(hex(test.salt), hex(test.ikm))
-      const derive = (): Uint8Array => suite.hkdfExpand(key, hex(test.info), test.size)
+      const info = hex(test.info)
+      const derive = (): Uint8Array => suite.hkdfExpand(key, info, test.size)
+      const [first] = suite.hkdfExpandEach(key, [info])
+      expect(first, `tcId ${test.tcId}, first block`).toEqual(suite.hkdfExpand(key, info, 32))
       const wanted = test.result === "valid" ? test.okm : BROKEN_PROMISE
       expect(outcome(derive), `tcId ${test.tcId}`).toBe(wanted)
     }

@@ -175,6 +175,51 @@ export class NodeWorld {
     )
   }
 
+  /** What lies on a post's disk, opened with its store key; the node may be running. */
+  async rows(code: string): Promise<Map<string, Uint8Array>> {
+    const disk = new SimulatedDisk()
+    disk.restore(this.at(code).disk.snapshot())
+    const database = sealDatabase(disk.open(), {
+      suite: nativeSuite,
+      key: seededRandom(`store ${code}`)(32),
+      random: seededRandom("never used"),
+    })
+    const rows = new Map<string, Uint8Array>()
+    for await (const [key, value] of database.range({ prefix: "" })) rows.set(key, value)
+    return rows
+  }
+
+  /** Types and ids of what a node tells its screens about cables and signals, from now on. */
+  watch(code: string): string[] {
+    const seen: string[] = []
+    const events = this.node(code).service.events.read(undefined, new AbortController().signal)
+    const follow = async (): Promise<void> => {
+      for await (const event of events) {
+        if ("cable" in event) seen.push(`${event.type} ${event.cable.id}`)
+        else if ("signal" in event) seen.push(`${event.type} ${event.signal.id}`)
+        else if ("id" in event) seen.push(`${event.type} ${event.id}`)
+      }
+    }
+    follow().catch((error: unknown) => {
+      this.at(code).fatal ??= error
+    })
+    return seen
+  }
+
+  /** Brings a revocation to the ledger, as headquarters' governance. */
+  async revoke(code: string): Promise<void> {
+    const { service } = this.node("DAC")
+    const { governanceState } = await service.ledgerStatus()
+    const base = Uint8Array.from(Buffer.from(governanceState, "hex"))
+    const done = service.submitGovernance(this.ministry.revocation(this.at(code).post.rid, base))
+    let isDone = false
+    done.then(
+      () => (isDone = true),
+      (error: unknown) => (this.at("DAC").fatal ??= error),
+    )
+    await this.until(async () => isDone)
+  }
+
   demandAlive(): void {
     const dead = this.posts.find(({ fatal }) => fatal !== undefined)
     if (dead !== undefined) throw new Error(`${dead.post.code} ended`, { cause: dead.fatal })

@@ -1,0 +1,132 @@
+import { describe, expect, it } from "vitest"
+import { NodeWorld } from "../../support/world.ts"
+
+const DAY_MS = 86_400_000
+
+async function storedMs(world: NodeWorld, code: string): Promise<Map<string, number>> {
+  const query = { box: "inbox", unread: false, limit: 1_000 } as const
+  const cables = await world.node(code).service.cables(query)
+  return new Map(cables.map((cable) => [cable.subject, cable.storedMs]))
+}
+
+/** LON has a cable for DEL while DEL and every relay are dark for a day; then DEL comes back. */
+async function afterADay(precedence: "flash" | "routine"): Promise<number> {
+  const world = new NodeWorld(3, `day ${precedence}`)
+  await world.start()
+  world.crash("DAC")
+  world.crash("DEL")
+  const id = await world.send("LON", { to: ["DEL"], precedence })
+  await world.clock.runFor(DAY_MS)
+  await world.boot("DEL")
+  const fromMs = world.clock.monotonicMs()
+  await world.untilDelivered("LON", id, 900_000)
+  return world.clock.monotonicMs() - fromMs
+}
+
+describe("the dispatcher", () => {
+  it("lets a flash overtake routine traffic on a slow link", async () => {
+    const world = new NodeWorld(3, "overtake")
+    await world.start()
+    const { peer } = world.at("DEL").post
+    world.network.setLink(world.at("LON").post.peer, peer, { delayMs: 500 }, true)
+    for (let index = 0; index < 60; index++) {
+      await world.send("LON", { to: ["DEL"], subject: `routine ${index}` })
+    }
+    await world.clock.runFor(600)
+    const flash = await world.send("LON", { to: ["DEL"], subject: "flash", precedence: "flash" })
+    await world.until(async () => (await storedMs(world, "DEL")).size === 61, 600_000)
+    const times = await storedMs(world, "DEL")
+    const flashMs = times.get("flash") ?? 0
+    const overtaken = [...times.values()].filter((atMs) => atMs > flashMs).length
+    expect(overtaken).toBeGreaterThan(20)
+    await world.untilDelivered("LON", flash)
+  })
+
+  it("sends what waited in order of precedence", async () => {
+    const world = new NodeWorld(3, "order")
+    await world.start()
+    world.crash("DAC")
+    world.crash("DEL")
+    const levels = ["deferred", "routine", "priority", "immediate", "flash"] as const
+    for (const precedence of levels) {
+      await world.send("LON", { to: ["DEL"], subject: precedence, precedence })
+    }
+    await world.clock.runFor(60_000)
+    await world.boot("DEL")
+    const seen = world.watch("DEL")
+    await world.until(async () => (await storedMs(world, "DEL")).size === 5, 900_000)
+    const query = { box: "inbox", unread: false, limit: 10 } as const
+    const cables = await world.node("DEL").service.cables(query)
+    const subjects = seen.map((line) => cables.find(({ id }) => line.endsWith(id))?.subject)
+    expect(subjects.filter((one) => one !== undefined)).toEqual(levels.toReversed())
+  })
+
+  it("tries a flash again within a minute however long it has waited, a routine in five", async () => {
+    expect(await afterADay("flash")).toBeLessThan(75_000)
+    expect(await afterADay("routine")).toBeLessThan(315_000)
+  })
+
+  it("ends at once for an addressee that was revoked meanwhile", async () => {
+    const world = new NodeWorld(3, "revoked addressee")
+    await world.start()
+    world.crash("DEL")
+    const id = await world.send("LON", { to: ["DEL"] })
+    const other = await world.send("LON", { to: ["DAC"] })
+    await world.clock.runFor(5_000)
+    await world.revoke("DEL")
+    await world.until(async () => {
+      return (await world.node("LON").service.cableStatus(id)).addressees[0]?.state === "refused"
+    }, 600_000)
+    const [addressee] = (await world.node("LON").service.cableStatus(id)).addressees
+    expect(addressee?.reason).toBe("revoked")
+    await world.untilDelivered("LON", other)
+    expect((await world.node("LON").service.status()).outbox).toBe(0)
+    await expect(world.send("LON", { to: ["DEL"] })).rejects.toMatchObject({
+      code: "MISSION_REVOKED",
+    })
+  })
+})
+
+describe("a crash at any write of a journey", () => {
+  for (const victim of ["LON", "DEL", "DAC"]) {
+    for (const inFlight of ["lost", "kept"] as const) {
+      it(`of ${victim}, the write ${inFlight}: what was acknowledged arrives once`, async () => {
+        const world = new NodeWorld(3, `boundary ${victim} ${inFlight}`)
+        await world.start()
+        const acknowledged: string[] = []
+        let boundaries = 0
+        for (let boundary = 1; boundary <= 12; boundary++) {
+          const { disk } = world.at(victim)
+          let syncs = 0
+          disk.onSync = () => {
+            syncs += 1
+            if (syncs !== boundary) return
+            boundaries += 1
+            world.crash(victim, inFlight)
+          }
+          // Never settles when the crash comes first, which is what the boundary is about.
+          world.send("LON", { to: ["DEL"], subject: `${boundary}` }).then(
+            (id) => acknowledged.push(id),
+            (error: unknown) => (world.at("LON").fatal ??= error),
+          )
+          await world.clock.runFor(2_000)
+          disk.onSync = undefined
+          if (world.at(victim).node === undefined) await world.boot(victim)
+          await world.clock.runFor(500)
+        }
+        for (const id of acknowledged) await world.untilDelivered("LON", id, 900_000)
+        const inbox = await world.inbox("DEL")
+        expect(new Set(inbox).size).toBe(inbox.length)
+        expect(inbox).toEqual(expect.arrayContaining(acknowledged))
+        expect(inbox.length).toBeLessThanOrEqual(12)
+        expect(boundaries).toBeGreaterThan(victim === "DAC" ? 0 : 2)
+        await world.until(async () => {
+          for (const id of acknowledged) {
+            if (!(await world.node("LON").service.cableStatus(id)).registered) return false
+          }
+          return true
+        }, 900_000)
+      })
+    }
+  }
+})
