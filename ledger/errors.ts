@@ -36,7 +36,6 @@ export type LedgerCode =
   | "CONSENSUS_KEY"
   | "CONSENSUS_KEY_DEAD"
   | "RECORD_INVALID"
-  | "RECORD_CORRUPT"
   // proofs and catch-up
   | "PROOF_INVALID"
   | "PROOF_OPENING"

@@ -44,7 +44,7 @@ export function restoreConsensus(
     if (record.epoch !== config.validators.epoch) {
       invalid(`expected epoch ${config.validators.epoch}, got ${record.epoch}`)
     }
-    if (record.kind !== "open") state = recall(state, record)
+    state = recall(state, record)
   }
   for (const vote of finalCertificate === undefined ? [] : votesOf(finalCertificate)) {
     if (vote.signer !== config.self) continue
@@ -63,10 +63,7 @@ export function restoreConsensus(
 }
 
 /** One record back into the state; nothing takes effect yet. */
-function recall(
-  state: ConsensusState,
-  record: Exclude<ConsensusRecord, { readonly kind: "open" }>,
-): ConsensusState {
+function recall(state: ConsensusState, record: ConsensusRecord): ConsensusState {
   const { suite, chainId, validators, self } = state.config
   const { vote } = record
   const { view } = vote

@@ -1,5 +1,5 @@
 /**
- * The key's own record of its consensus log: id and boot counter (LEDGER §9.3).
+ * The key's own record of its consensus log: id and boot counter (LEDGER §9.2).
  *
  * A validator whose log was lost, or replaced by an older copy, has forgotten what it signed and
  * must not sign with that key again. The log alone cannot show it; so the key remembers which log

@@ -40,10 +40,10 @@ export class ClockCheck {
   }
 
   /** A line for the operator, when the clocks differ by more than half a minute. */
-  warning(): string | undefined {
-    if (Math.abs(this.#skewMs) <= limits.CLOCK_SKEW_WARN_MS) return undefined
+  warnings(): string[] {
+    if (Math.abs(this.#skewMs) <= limits.CLOCK_SKEW_WARN_MS) return []
     const seconds = Math.round(Math.abs(this.#skewMs) / 1_000)
     const side = this.#skewMs > 0 ? "ahead of" : "behind"
-    return `this machine's clock is ${seconds} s ${side} headquarters'`
+    return [`this machine's clock is ${seconds} s ${side} headquarters'`]
   }
 }

@@ -90,7 +90,6 @@ export function parseConfig(bytes: Uint8Array, path: string): Config {
   const top = new Section(path, "", value, ["mission", ...Object.keys(DEFAULT_CONFIG)])
   const freeSpace = top.section("freeSpace", DEFAULT_CONFIG.freeSpace)
   const config: Config = {
-    mission: top.text("mission", checkMission),
     listen: top.list("listen", DEFAULT_CONFIG.listen, MISSION_ADDRESSES_MAX, checkAddress),
     logLevel: top.choice("logLevel", DEFAULT_CONFIG.logLevel, ["debug", "info", "warn", "error"]),
     relay: top.flag("relay", DEFAULT_CONFIG.relay),
@@ -98,6 +97,7 @@ export function parseConfig(bytes: Uint8Array, path: string): Config {
       bulkPercent: freeSpace.integer("bulkPercent", DEFAULT_CONFIG.freeSpace.bulkPercent, 0, 50),
       percent: freeSpace.integer("percent", DEFAULT_CONFIG.freeSpace.percent, 0, 50),
     },
+    mission: top.text("mission", checkMission),
   }
   if (config.freeSpace.percent > config.freeSpace.bulkPercent) {
     freeSpace.fail("percent", "expected at most bulkPercent")

@@ -23,10 +23,11 @@ import { Marks } from "./delivery/marks.ts"
 import { Outbox, type Self } from "./delivery/outbox.ts"
 import { Receipts } from "./delivery/receipts.ts"
 import { Relay } from "./delivery/relay.ts"
-import { toHex } from "./delivery/rows.ts"
+import { isFlash, toHex } from "./delivery/rows.ts"
 import { Sent, type SentEvent } from "./delivery/sent.ts"
 import { Epochs } from "./epochs.ts"
 import { Line } from "./hotline/line.ts"
+import type { SignalRow } from "./hotline/rows.ts"
 import type { Log } from "./log.ts"
 import type { PeerKey, Transport } from "./network/transport.ts"
 import { Service } from "./service.ts"
@@ -91,45 +92,23 @@ export class TarbartaNode {
   private constructor(parts: NodeParts, ledger: Ledger) {
     this.#parts = parts
     this.#ledger = ledger
-    const { database, suite, random, clock, transport, onFatal } = parts
+    const { database, clock } = parts
     const { directory } = ledger
     this.#events = new EventLog(clock)
     this.#names = new Names(directory)
     this.#clockCheck = new ClockCheck(clock)
     this.#counters = new Counters(database)
-    const shared = {
-      database,
-      suite,
-      random,
-      clock,
-      transport,
-      directory,
-      onFatal,
-      counters: this.#counters,
-      marks: new Marks(database),
-      self: (): Self | undefined => this.#self,
-      rid: (): number | undefined => this.#self?.rid,
-      height: (): number => ledger.head().height,
-      peerOf: (rid: number): PeerKey | undefined => this.#peerOf(rid),
-      entryOperation: (entry: Entry) => {
-        this.#clockCheck.made(entry.submitterSeq)
-        return ledger.entryOperation(entry)
-      },
-      onEntry: (): void => this.#poke(),
-      epochSeedOf: (epoch: number, ekHash: Uint8Array): Uint8Array | undefined =>
-        this.#epochs.seedOf(epoch, ekHash),
-      issue: (...args: Parameters<Receipts["issue"]>) => this.#receipts.issue(...args),
-      issued: (...args: Parameters<Receipts["issued"]>) => this.#receipts.issued(...args),
-    }
+    const shared = this.#shared(ledger)
     this.#epochs = new Epochs({ ...shared, signingKey: parts.keys.signingKey })
     this.#sent = new Sent({ ...shared, emit: (event) => this.#onSent(event) })
     this.#outbox = new Outbox({
       ...shared,
       sent: this.#sent,
-      onQueued: (id, recipients) => {
+      onQueued: (id, recipients, precedence) => {
         this.#events.publish({ type: "cable-queued", id })
         this.#poke()
-        for (const rid of recipients) this.#dispatcher.wake(rid)
+        const isUrgent = isFlash(precedence)
+        for (const rid of recipients) this.#dispatcher.wake(rid, isUrgent)
       },
     })
     this.#receipts = new Receipts({
@@ -152,15 +131,9 @@ export class TarbartaNode {
     this.#relay = new Relay(shared)
     this.#line = new Line({
       ...shared,
-      onReceived: (row) => {
-        const signal = signalOf(row, this.#names, this.#self?.rid ?? 0)
-        const isNew = row.displayedMs === undefined
-        this.#events.publish({ type: isNew ? "signal-received" : "signal-progress", signal })
-      },
-      onProgress: (row) => {
-        const signal = signalOf(row, this.#names, this.#self?.rid ?? 0)
-        this.#events.publish({ type: "signal-progress", signal })
-      },
+      onReceived: (row) =>
+        this.#tellSignal(row.displayedMs === undefined ? "signal-received" : "signal-progress", row),
+      onProgress: (row) => this.#tellSignal("signal-progress", row),
     })
     this.service = new Service({
       ...shared,
@@ -175,13 +148,43 @@ export class TarbartaNode {
       addresses: parts.addresses,
       pid: parts.pid,
       startedMs: clock.now(),
-      warnings: () => {
-        const skew = this.#clockCheck.warning()
-        return skew === undefined ? parts.warnings : [...parts.warnings, skew]
-      },
+      warnings: () => [...parts.warnings, ...this.#clockCheck.warnings()],
       stop: parts.onStop,
     })
     this.#handle()
+  }
+
+  /** What most parts need: the outside world, and each other by functions. */
+  #shared(ledger: Ledger) {
+    const { database, suite, random, clock, transport, onFatal } = this.#parts
+    return {
+      database,
+      suite,
+      random,
+      clock,
+      transport,
+      onFatal,
+      directory: ledger.directory,
+      counters: this.#counters,
+      marks: new Marks(database),
+      self: (): Self | undefined => this.#self,
+      rid: (): number | undefined => this.#self?.rid,
+      height: (): number => ledger.head().height,
+      peerOf: (rid: number): PeerKey | undefined => this.#peerOf(rid),
+      entryOperation: (entry: Entry) => {
+        this.#clockCheck.made(entry.submitterSeq)
+        return ledger.entryOperation(entry)
+      },
+      onEntry: (): void => this.#poke(),
+      epochSeedOf: (epoch: number, ekHash: Uint8Array): Uint8Array | undefined =>
+        this.#epochs.seedOf(epoch, ekHash),
+      issue: (...args: Parameters<Receipts["issue"]>) => this.#receipts.issue(...args),
+      issued: (...args: Parameters<Receipts["issued"]>) => this.#receipts.issued(...args),
+    }
+  }
+
+  #tellSignal(type: "signal-received" | "signal-progress", row: SignalRow): void {
+    this.#events.publish({ type, signal: signalOf(row, this.#names, this.#self?.rid ?? 0) })
   }
 
   /** Opens the ledger and what is stored; nothing is sent or answered before {@link start}. */

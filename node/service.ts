@@ -6,6 +6,7 @@
  */
 
 import { frontierRoot } from "../ledger/merkle.ts"
+import type { Opening } from "../ledger/proof.ts"
 import { decodeCopy } from "../protocol/copy.ts"
 import type { Directory, Mission } from "../protocol/directory.ts"
 import { payloadEntry } from "../protocol/entry.ts"
@@ -23,7 +24,7 @@ import type { Counters } from "./delivery/counters.ts"
 import type { Inbox } from "./delivery/inbox.ts"
 import { pickOfficer, type Outbox, type Self } from "./delivery/outbox.ts"
 import type { Relay } from "./delivery/relay.ts"
-import { fromHex, KEYS, parseRow, toHex, type SentRow } from "./delivery/rows.ts"
+import { fromHex, KEYS, toHex, type SentRow } from "./delivery/rows.ts"
 import { isAtLeast, type Sent } from "./delivery/sent.ts"
 import { NodeError } from "./errors.ts"
 import type { Line } from "./hotline/line.ts"
@@ -329,31 +330,31 @@ export class Service implements NodeService {
   }
 
   async proof(id: string): Promise<Uint8Array> {
-    const { inbox, ledger, database } = this.#parts
-    const value = await database.get(KEYS.sent(id))
-    const sent = value === undefined ? undefined : parseRow<SentRow>(KEYS.sent(id), value)
-    const received = await inbox.row(id)
-    if (sent !== undefined) {
-      return this.#provable(await ledger.proof(this.#rid(), sent.seq, openingOfSent(sent)), id)
-    }
-    if (received !== undefined) {
-      const copy = decodeCopy(await this.cableEnvelope(id))
-      const opening = {
-        header: copy.header,
-        signature: copy.signature,
-        salt: fromHex(received.salt),
-      }
-      return this.#provable(await ledger.proof(received.sender, received.seq, opening), id)
-    }
-    throw unknownCable(id)
-  }
-
-  // --- translation ---------------------------------------------------------------------------
-
-  #provable(proof: Uint8Array | undefined, id: string): Uint8Array {
+    const found = (await this.#openingOf(id)) ?? (await this.#parts.line.openingOf(id))
+    if (found === undefined) throw unknownCable(id)
+    const proof = await this.#parts.ledger.proof(found.sender, found.seq, found.opening)
     if (proof !== undefined) return proof
     throw new NodeError("PROOF_PENDING", `cable ${id.slice(0, 16)} is not in a final block yet`)
   }
+
+  /** What proves which cable an entry stands for; undefined for a cable that is not here. */
+  async #openingOf(
+    id: string,
+  ): Promise<{ sender: number; seq: number; opening: Opening } | undefined> {
+    const { inbox, sent } = this.#parts
+    const found = await sent.find(id)
+    if (found !== undefined) {
+      const { row } = found
+      return { sender: this.#rid(), seq: row.seq, opening: openingOfSent(row) }
+    }
+    const received = await inbox.row(id)
+    if (received === undefined) return undefined
+    const { header, signature } = decodeCopy(await this.cableEnvelope(id))
+    const opening = { header, signature, salt: fromHex(received.salt) }
+    return { sender: received.sender, seq: received.seq, opening }
+  }
+
+  // --- translation ---------------------------------------------------------------------------
 
   async #sentSummary(row: SentRow): Promise<shapes.CableSummary> {
     const found = await this.#parts.sent.find(row.id)
@@ -417,11 +418,7 @@ async function* untilAborted<T>(items: AsyncIterable<T>, signal: AbortSignal): A
   }
 }
 
-function openingOfSent(row: SentRow): {
-  header: Uint8Array
-  signature: Uint8Array
-  salt: Uint8Array
-} {
+function openingOfSent(row: SentRow): Opening {
   return {
     header: fromHex(row.header),
     signature: fromHex(row.signature),

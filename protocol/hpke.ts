@@ -118,12 +118,10 @@ export function kemEncapsulate(
   const mlkemKey = publicKey.subarray(0, MLKEM768_KEY_BYTES)
   const x25519Key = publicKey.subarray(MLKEM768_KEY_BYTES)
   const mlkem = suite.mlkem768Encapsulate(mlkemKey, random)
-  const ephemeral = random(X25519_KEY_BYTES)
-  const ephemeralKey = suite.x25519PublicKey(ephemeral)
-  const agreed = suite.x25519SharedSecret(ephemeral, x25519Key)
+  const { ephemeralKey, sharedSecret } = suite.x25519Encapsulate(x25519Key, random)
   return {
     ciphertext: concatBytes(mlkem.ciphertext, ephemeralKey),
-    sharedSecret: combine(suite, mlkem.sharedSecret, agreed, ephemeralKey, x25519Key),
+    sharedSecret: combine(suite, mlkem.sharedSecret, sharedSecret, ephemeralKey, x25519Key),
   }
 }
 

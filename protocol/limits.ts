@@ -152,8 +152,6 @@ export const VOTE_VIEWS_BEHIND = 20
 export const VOTE_VIEWS_AHEAD = 50
 /** A validator does not vote for a block dated further ahead of its own clock. */
 export const BLOCK_AHEAD_MS = HOUR_MS
-/** Largest body of a record in the consensus log: a block, a vote and the record's own head. */
-export const RECORD_BYTES_MAX = BLOCK_BYTES_MAX + 4 * KIB
 /** Largest proof file: an entry, a path of 53 hashes, header, certificate and opening. */
 export const PROOF_BYTES_MAX = 80 * KIB
 
@@ -165,8 +163,10 @@ export const SUBMIT_RESEND_MS = 10 * SECOND_MS
 export const BLOCK_LINGER_MS = 25
 /** Longest stretch of verifying blocks before other work gets its turn. */
 export const VERIFY_SLICE_MS = 10
-/** The consensus log is rewritten without old records once in so many views. */
+/** The consensus log is rewritten without old records once in so many views … */
 export const LOG_TRIM_VIEWS = 256
+/** … or once it has grown by so many bytes of records. */
+export const LOG_TRIM_BYTES = 64 * MIB
 /** Blocks of one catch-up request, and their bytes that an answer stops at. */
 export const SYNC_WINDOW_BLOCKS = 64
 export const SYNC_ANSWER_BYTES = 1 * MIB

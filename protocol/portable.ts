@@ -82,6 +82,11 @@ export const portableSuite: Suite = {
     return x25519.getPublicKey(secret)
   },
   x25519SharedSecret: agreeX25519,
+  x25519Encapsulate(publicKey, random) {
+    const secret = random(X25519_KEY_BYTES)
+    const ephemeralKey = x25519.getPublicKey(secret)
+    return { ephemeralKey, sharedSecret: agreeX25519(secret, publicKey) }
+  },
 
   mlkem768PublicKey(seed) {
     assertSize(seed, MLKEM768_SEED_BYTES, "ML-KEM-768 seed")

@@ -65,6 +65,16 @@ export interface Suite {
   x25519PublicKey(secret: Uint8Array): Uint8Array
   /** @throws ProtocolError `SUITE_KEY` for a low-order or malformed public key. */
   x25519SharedSecret(secret: Uint8Array, publicKey: Uint8Array): Uint8Array
+  /**
+   * Agrees with `publicKey` under a fresh key of its own, whose public half comes back with the
+   * secret.
+   *
+   * @throws ProtocolError `SUITE_KEY` as {@link Suite.x25519SharedSecret}.
+   */
+  x25519Encapsulate(
+    publicKey: Uint8Array,
+    random: RandomSource,
+  ): { ephemeralKey: Uint8Array; sharedSecret: Uint8Array }
 
   /** FIPS 203; seed d‖z 64 bytes, public key 1,184 bytes. */
   mlkem768PublicKey(seed: Uint8Array): Uint8Array

@@ -157,8 +157,8 @@ function dummyLeaves(
   coreHash: Uint8Array,
   positions: readonly number[],
 ): Uint8Array[] {
-  const label = labelBytes(LABELS.wrapDummy)
-  const infos = positions.map((position) => concatBytes(label, coreHash, u8(position)))
+  const prefix = concatBytes(labelBytes(LABELS.wrapDummy), coreHash)
+  const infos = positions.map((position) => concatBytes(prefix, u8(position)))
   return suite.hkdfExpandEach(secret, infos)
 }
 

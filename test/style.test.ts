@@ -39,7 +39,8 @@ describe("a source file", () => {
   })
 
   it("has lines of at most 100 columns, unless a string or pattern cannot be cut", () => {
-    const isLong = (line: string): boolean => line.length > COLUMNS_MAX && !/["`]|\/\^?\[/.test(line)
+    const isLong = (line: string): boolean =>
+      line.length > COLUMNS_MAX && !/["`]|\/\^?\[/.test(line)
     expect(shipped.filter((path) => linesOf(path).some(isLong))).toEqual([])
   })
 
@@ -142,6 +143,14 @@ describe("the documents", () => {
     expect(documents.flatMap(missing)).toEqual([])
   })
 
+  it("that comments name are there", () => {
+    const missing = (path: string): string[] =>
+      matches(textOf(path), /\b(docs\/[\w-]+\.md)\b/g)
+        .filter((name) => !existsSync(join(ROOT, name)))
+        .map((name) => `${path}: ${name}`)
+    expect(sources.flatMap(missing)).toEqual([])
+  })
+
   it("have the sections that comments and other documents refer to", () => {
     expect([...texts.keys()].flatMap(deadReferences)).toEqual([])
   })
@@ -187,6 +196,17 @@ describe("the documents", () => {
         .map((name) => `${path}: ${name}`),
     )
     expect(missing).toEqual([])
+  })
+
+  it("name commands that the program has", () => {
+    const commands = sources.filter((path) => path.startsWith("cli/commands/"))
+    const pattern = /(?:\.command\(|new Command\()\s*"(\w+)/g
+    const words = new Set(commands.flatMap((path) => matches(textOf(path), pattern)))
+    const noun = "cable|hotline|ledger|audit|mission|network|node"
+    const typed = new RegExp(`\\btarbarta (?:--home \\S+ )?(?:${noun}) ([a-z]+)`, "g")
+    const named = documents.flatMap((path) => matches(textOf(path), typed))
+    expect(named.length).toBeGreaterThan(0)
+    expect(named.filter((verb) => !words.has(verb))).toEqual([])
   })
 
   it("name scripts that package.json has", () => {

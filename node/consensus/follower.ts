@@ -237,6 +237,8 @@ export class Follower {
         this.#distrust(peer, refusal)
       }
     } catch (error) {
+      // After an orderly stop the store is closed and refuses what was under way.
+      if (!this.#isRunning) return
       if (!(error instanceof TarbartaError) || isDiskFailure(error)) {
         this.stop()
         this.#parts.onFatal(error)
@@ -266,6 +268,7 @@ export class Follower {
         }
         staged.push(finality.fold(final, head))
         await giveWay()
+        if (!this.#isRunning) return undefined
       }
     } catch (error) {
       if (!(error instanceof TarbartaError)) throw error

@@ -273,7 +273,7 @@ export class Ledger {
    * its ledger, and fetches the rest again; a validator must not forget what it certified.
    */
   async #open(): Promise<BlockStore> {
-    const { suite, database, genesisBytes, log, validator } = this.#parts
+    const { suite, database, genesisBytes, clock, log, validator } = this.#parts
     const chainId = this.directory.net
     try {
       await checkDirectoryRows(database)
@@ -281,7 +281,7 @@ export class Ledger {
     } catch (error) {
       const isDamage = error instanceof NodeError && error.code === "STORE_DAMAGED"
       if (!isDamage || validator !== undefined) throw error
-      const height = await rebuildStore(database, suite, genesisBytes)
+      const height = await rebuildStore(database, suite, genesisBytes, clock)
       log.warn("LEDGER_REBUILT", { height, message: error.message })
       return BlockStore.open(database, suite, chainId)
     }

@@ -13,13 +13,19 @@ import type { Certificate } from "../../ledger/certificate.ts"
 import { step } from "../../ledger/consensus.ts"
 import { LedgerError } from "../../ledger/errors.ts"
 import { Mempool } from "../../ledger/mempool.ts"
-import { decodeLog, encodeRecord, mustKeep, type ConsensusRecord } from "../../ledger/record.ts"
+import {
+  decodeRecord,
+  encodeRecord,
+  mustKeep,
+  viewOf,
+  type EncodedRecord,
+} from "../../ledger/record.ts"
 import { restoreConsensus } from "../../ledger/restore.ts"
 import { validatorIndex } from "../../ledger/validators.ts"
 import type { ConsensusEffect, ConsensusEvent, ConsensusState, Place } from "../../ledger/view.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
 import { decodeBatch, verifyBatch, type Batch, type Signer } from "../../protocol/entry.ts"
-import { BLOCK_LINGER_MS, LOG_TRIM_VIEWS } from "../../protocol/limits.ts"
+import { BLOCK_LINGER_MS, LOG_TRIM_BYTES, LOG_TRIM_VIEWS } from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
 import type { Clock, Timer } from "../clock.ts"
 import { NodeError } from "../errors.ts"
@@ -27,19 +33,12 @@ import type { BlockStore } from "../store/blocks.ts"
 import type { Finality } from "./finality.ts"
 import type { LedgerLog } from "./submitter.ts"
 
-/** One record in the log's own frame; the payload is the record as ledger/record.ts encodes it. */
-export interface LogRecord {
-  readonly epoch: number
-  readonly kind: number
-  readonly payload: Uint8Array
-}
-
 /** The write-ahead log, as far as it is needed here; the real one is store/wal.ts. */
 export interface ConsensusLog {
   /** Resolves when all records are on the disk. */
-  append(records: readonly LogRecord[]): Promise<void>
+  append(records: readonly EncodedRecord[]): Promise<void>
   /** Keeps only some records; a crash in between leaves all of them. */
-  trim(isKept: (record: LogRecord) => boolean): Promise<void>
+  trim(isKept: (record: EncodedRecord) => boolean): Promise<void>
 }
 
 export interface ValidatorKeys {
@@ -48,7 +47,7 @@ export interface ValidatorKeys {
   readonly sign: Signer
   readonly wal: ConsensusLog
   /** What the log held when it was opened, oldest first. */
-  readonly records: readonly LogRecord[]
+  readonly records: readonly EncodedRecord[]
 }
 
 export interface ValidatorParts {
@@ -63,9 +62,6 @@ export interface ValidatorParts {
   readonly onFatal: (error: unknown) => void
 }
 
-/** Kinds of the log's records; they name what the payload says anyway. */
-const KINDS = { notarize: 1, finalize: 3, open: 5 } as const
-
 export class Validator {
   readonly #parts: ValidatorParts
   readonly #mempool = new Mempool()
@@ -77,7 +73,10 @@ export class Validator {
   #built: { readonly hash: Uint8Array; readonly head: ChainHead } | undefined
   #lingerTimer: Timer | undefined
   #lastBlockMs = -BLOCK_LINGER_MS
-  #trimmedView = 0
+  /** Oldest view of the log, as far as is known. */
+  #oldestView = 0
+  /** Bytes of records that the log has grown by since it was rewritten. */
+  #loggedBytes = 0
 
   constructor(parts: ValidatorParts) {
     this.#parts = parts
@@ -98,13 +97,20 @@ export class Validator {
       throw new LedgerError("CONSENSUS_KEY", `consensus: our key is not a validator's in ${epoch}`)
     }
     const certificate = height === 0 ? undefined : (await store.row(height)).certificate
-    const records = keys.records.flatMap((record) => readRecord(suite, record))
+    const records = keys.records.map((record) => decodeRecord(suite, record))
     const config = { suite, chainId, validators, self, sign: keys.sign }
     const restored = restoreConsensus(config, { view, height, hash }, certificate, records)
     this.#state = restored.state
-    this.#trimmedView = view
+    this.#oldestView = Math.min(view, ...keys.records.slice(0, 1).map(viewOf))
+    for (const { payload } of keys.records) this.#loggedBytes += payload.length
     this.#isRunning = true
-    for (const effect of restored.effects) await this.#perform(effect)
+    // What is submitted meanwhile waits: these effects come first, and one at a time.
+    this.#isWorking = true
+    try {
+      for (const effect of restored.effects) await this.#perform(effect)
+    } finally {
+      this.#isWorking = false
+    }
     await this.#work()
   }
 
@@ -169,18 +175,23 @@ export class Validator {
         for (const effect of effects) await this.#perform(effect)
       }
     } catch (error) {
-      this.stop()
-      this.#parts.onFatal(error)
+      this.#fail(error)
     } finally {
       this.#isWorking = false
     }
   }
 
+  /** The end. After an orderly stop, log and store are closed and refuse what was under way. */
+  #fail(error: unknown): void {
+    const wasRunning = this.#isRunning
+    this.stop()
+    if (wasRunning) this.#parts.onFatal(error)
+  }
+
   async #perform(effect: ConsensusEffect): Promise<void> {
     switch (effect.type) {
       case "persist":
-        await this.#parts.keys.wal.append([writeRecord(effect.record)])
-        this.#events.push({ type: "persisted", seq: effect.seq })
+        await this.#persist(encodeRecord(effect.record), effect.seq)
         return
       case "send":
         // The other validators of a set of one: nobody.
@@ -200,6 +211,12 @@ export class Validator {
     }
   }
 
+  async #persist(record: EncodedRecord, seq: number): Promise<void> {
+    await this.#parts.keys.wal.append([record])
+    this.#loggedBytes += record.payload.length
+    this.#events.push({ type: "persisted", seq })
+  }
+
   /** Builds at once after a quiet spell; right after a block it collects for a while. */
   #build(): void {
     const { clock, finality, suite } = this.#parts
@@ -211,7 +228,11 @@ export class Validator {
     if (waitMs > 0) {
       this.#lingerTimer = clock.after(waitMs, () => {
         this.#lingerTimer = undefined
-        this.#build()
+        try {
+          this.#build()
+        } catch (error) {
+          this.#fail(error)
+        }
       })
       return
     }
@@ -235,7 +256,7 @@ export class Validator {
   }
 
   async #deliver(block: Block, certificate: Certificate): Promise<void> {
-    const { suite, finality, keys, clock } = this.#parts
+    const { suite, finality, clock } = this.#parts
     if (block.header.height <= finality.head.height) return
     const final = { block, certificate }
     const built = this.#built
@@ -247,26 +268,16 @@ export class Validator {
     await finality.commit([finality.fold(final, head)])
     this.#lastBlockMs = clock.monotonicMs()
     this.#mempool.forget(head.serials)
-    if (head.view >= this.#trimmedView + LOG_TRIM_VIEWS) {
-      this.#trimmedView = head.view
-      await keys.wal.trim((record) =>
-        readRecord(suite, record).every((one) => mustKeep(one, head.view)),
-      )
-    }
+    await this.#trim(head.view)
     this.#build()
   }
-}
 
-function writeRecord(record: ConsensusRecord): LogRecord {
-  return { epoch: record.epoch, kind: KINDS[record.kind], payload: encodeRecord(record) }
-}
-
-/** The record in a frame of the log; none for kinds that are not consensus'. */
-function readRecord(suite: Suite, record: LogRecord): readonly ConsensusRecord[] {
-  const { records, length } = decodeLog(suite, record.payload)
-  if (length !== record.payload.length) {
-    const why = `kind ${record.kind}: ${record.payload.length} bytes, ${length} of them good`
-    throw new LedgerError("RECORD_CORRUPT", `consensus log: ${why}`)
+  /** Old records go now and then; the log stays far below its limit, however large blocks are. */
+  async #trim(finalView: number): Promise<void> {
+    const isDue = finalView >= this.#oldestView + LOG_TRIM_VIEWS
+    if (!isDue && this.#loggedBytes < LOG_TRIM_BYTES) return
+    this.#oldestView = finalView
+    this.#loggedBytes = 0
+    await this.#parts.keys.wal.trim((record) => mustKeep(record, finalView))
   }
-  return records
 }

@@ -55,6 +55,8 @@ interface Worker {
   readonly rid: number
   isRunning: boolean
   isAgain: boolean
+  /** FLASH or higher came meanwhile: the walk through the queue starts over. */
+  isUrgent: boolean
   timer: Timer | undefined
   waitMs: number
   /** Ids that the addressee has stored, and until when its receipt is awaited. */
@@ -99,9 +101,11 @@ export class Dispatcher {
     for (const worker of this.#workers.values()) worker.timer?.cancel()
   }
 
-  /** Something is queued for this addressee. */
-  wake(rid: number): void {
-    this.#start(this.#worker(rid))
+  /** Something is queued for this addressee; what is `urgent` waits for nothing behind it. */
+  wake(rid: number, urgent = false): void {
+    const worker = this.#worker(rid)
+    worker.isUrgent ||= urgent
+    this.#start(worker)
   }
 
   /** The addressee's node is in contact: no more waiting. */
@@ -125,6 +129,7 @@ export class Dispatcher {
       rid,
       isRunning: false,
       isAgain: false,
+      isUrgent: false,
       timer: undefined,
       waitMs: limits.RETRY_MIN_MS,
       awaited: new Map(),
@@ -149,6 +154,7 @@ export class Dispatcher {
     let pass: Pass
     do {
       worker.isAgain = false
+      worker.isUrgent = false
       pass = await this.#pass(worker)
     } while (worker.isAgain && !pass.isRetry && !this.#isStopped)
     // Now and not a turn later: who wakes us from here on finds nobody running.
@@ -189,7 +195,7 @@ export class Dispatcher {
       }
       pass.isFlash ||= rows.some(([key]) => isQueuedAsFlash(key))
       for (const [, id] of rows) {
-        if (pass.isStuck || this.#isStopped) break
+        if (pass.isStuck || worker.isUrgent || this.#isStopped) break
         const until = worker.awaited.get(id)
         if (until !== undefined && until > clock.monotonicMs()) continue
         const job: Promise<void> = this.#carry(id, pass, worker).finally(() => running.delete(job))

@@ -105,7 +105,11 @@ export interface OutboxParts {
   /** Where the new cable is followed from here on. */
   readonly sent: Sent
   /** The cable is on the disk. */
-  readonly onQueued: (id: CableId, recipients: readonly number[]) => void
+  readonly onQueued: (
+    id: CableId,
+    recipients: readonly number[],
+    precedence: Precedence,
+  ) => void
 }
 
 export interface Queued {
@@ -135,7 +139,7 @@ export class Outbox {
     const queued = await counters.exclusive((turn) => this.#seal(plan, self, turn))
     const recipients = plan.recipients.map(({ rid }) => rid)
     sent.queued(recipients)
-    onQueued(queued.id, recipients)
+    onQueued(queued.id, recipients, plan.precedence)
     return queued
   }
 

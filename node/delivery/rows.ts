@@ -153,6 +153,11 @@ export const KEYS = {
   epochSecretPrefix: "epoch/",
 } as const
 
+/** FLASH or higher: nothing waits that need not. */
+export function isFlash(precedence: Precedence): boolean {
+  return precedenceRank(precedence) >= precedenceRank("flash")
+}
+
 /** True for the key of a queue row of FLASH or a higher precedence. */
 export function isQueuedAsFlash(key: string): boolean {
   return 9 - Number(key.split("/")[2]) >= precedenceRank("flash")

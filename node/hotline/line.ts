@@ -6,6 +6,7 @@
  * signal are those of the pure machine in protocol/hotline.ts; this file performs its effects.
  */
 
+import type { Opening } from "../../ledger/proof.ts"
 import type { Directory } from "../../protocol/directory.ts"
 import { decodeCopy, encodeCopy } from "../../protocol/copy.ts"
 import { entryCommitment, messageEntry, type Entry } from "../../protocol/entry.ts"
@@ -171,6 +172,8 @@ export class Line {
         receipt.officer === undefined
           ? undefined
           : this.#parts.directory.officer(receipt.officer.kid)?.officer.name
+      // A machine can show a signal, but only a person can take it in hand.
+      if (receipt.stage === "acknowledged" && receipt.officer === undefined) continue
       const event = { type: receipt.stage, desk: receipt.issuer, atMs: this.#parts.clock.now() }
       await this.#step(toHex(receipt.cableId), event, officer)
     }
@@ -211,6 +214,23 @@ export class Line {
       const answered = { ...row, displayedMs, acknowledgedMs: receipt.atMs, officer: officer.name }
       return this.#answer(answered, receipt)
     })
+  }
+
+  /** What proves which message an entry stands for; undefined for a signal that is not here. */
+  async openingOf(
+    id: CableId,
+  ): Promise<{ sender: number; seq: number; opening: Opening } | undefined> {
+    const { database } = this.#parts
+    const self = this.#parts.self()
+    const value = await database.get(KEYS.signal(id))
+    if (value === undefined || self === undefined) return undefined
+    const row = parseRow<SignalRow>(KEYS.signal(id), value)
+    const [desk] = row.direction === "raised" ? row.progress.desks : []
+    const copy = await database.get(KEYS.signalCopy(id, desk?.desk ?? self.rid))
+    if (copy === undefined) return undefined
+    const { header, signature } = decodeCopy(copy)
+    const sender = row.direction === "raised" ? self.rid : row.sender
+    return { sender, seq: row.seq, opening: { header, signature, salt: fromHex(row.salt) } }
   }
 
   /** All signals here, the oldest first. */
@@ -284,6 +304,7 @@ export class Line {
         raisedMs,
         expiresMs,
       ).state,
+      salt: toHex(sealed.salt),
       officers: {},
     }
     const copies = copiesOf(sealed)

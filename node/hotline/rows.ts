@@ -20,6 +20,8 @@ export interface RaisedRow {
   readonly words: SignalWords
   readonly raisedMs: number
   readonly progress: SignalProgress
+  /** Opens the ledger's commitment; hex. */
+  readonly salt: string
   /** Officers who acknowledged, by desk. */
   readonly officers: Readonly<Record<number, string>>
 }
@@ -37,6 +39,8 @@ export interface ReceivedSignalRow {
   readonly displayedMs?: number
   readonly acknowledgedMs?: number
   readonly officer?: string
+  /** Opens the ledger's commitment; hex. */
+  readonly salt: string
   readonly lastReceipt: string
 }
 
@@ -65,6 +69,7 @@ export function receivedRowOf(
     words: wordsOf(opened.content.signal),
     raisedMs: core.createdMs,
     receivedMs: nowMs,
+    salt: toHex(opened.salt),
     lastReceipt: "",
   }
 }

@@ -10,8 +10,9 @@ import { frontierRoot } from "../../ledger/merkle.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
 import { Directory } from "../../protocol/directory.ts"
 import { decodeEntry } from "../../protocol/entry.ts"
-import { MISSIONS_MAX } from "../../protocol/limits.ts"
+import { MISSIONS_MAX, VERIFY_SLICE_MS } from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
+import { createSlices, type Clock } from "../clock.ts"
 import { NodeError } from "../errors.ts"
 import { headOperation, readRow, serialOperation, type BlockRow } from "./blocks.ts"
 import type { Database, Operation } from "./database.ts"
@@ -24,7 +25,7 @@ const ROWS_PER_WRITE = 64
 /**
  * Reads blocks from the first one on until one is missing, damaged or does not follow; the store
  * then ends there. Certificates and batch signatures were verified when the blocks were stored;
- * hashes are computed again.
+ * hashes are computed again. The event loop turns between two blocks.
  *
  * @returns the height at which the store ends now.
  */
@@ -32,7 +33,9 @@ export async function rebuildStore(
   database: Database,
   suite: Suite,
   genesisBytes: Uint8Array,
+  clock: Clock,
 ): Promise<number> {
+  const giveWay = createSlices(clock, VERIFY_SLICE_MS)
   const directory = new Directory(suite, genesisBytes)
   const rows = new DirectoryRows()
   const tiles = await Tiles.open(database, 0)
@@ -58,6 +61,7 @@ export async function rebuildStore(
       await database.write(operations, { urgent: true })
       operations = []
     }
+    await giveWay()
   }
   for (let rid = 1; rid <= MISSIONS_MAX; rid++) operations.push(serialOperation(rid, serials))
   operations.push(...tiles.edgeOperations(), headOperation(height, hash))

@@ -160,7 +160,8 @@ function hasMarkAfter(bytes: Uint8Array, walId: Uint8Array, from: number): boole
   return false
 }
 
-function damaged(path: string, at: number): NodeError {
+/** The log is not what was written; `at` is the first bad byte. */
+export function damaged(path: string, at: number): NodeError {
   const message = `consensus log ${path} is damaged before its end, at byte ${at}`
   return new NodeError("WAL_DAMAGED", message, {
     hint: "this validator must not sign: keep the file, and enrol a new key by governance",

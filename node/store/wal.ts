@@ -1,6 +1,6 @@
 /**
  * The consensus write-ahead log: what a validator is about to say, on the disk before it says it
- * (LEDGER §9.1).
+ * (LEDGER §9.2). What the records say is ledger/record.ts's affair.
  *
  * A file of its own, append-only. Header: magic(8) ‖ walId(16) ‖ CRC-32C u32 of both. Then records:
  * length u32 of the payload, CRC-32C u32 over length ‖ the rest, epoch u32, kind u8, payload; all
@@ -32,6 +32,7 @@ import {
   writeAll,
 } from "./file.ts"
 import {
+  damaged,
   encodeAppend,
   encodeHeader,
   readLog,
@@ -165,7 +166,8 @@ export class Wal {
    * Keeps only the records for which `isKept` holds, in order: a new file takes the place of the
    * old one. A crash in between leaves the old log whole. Appends wait meanwhile.
    *
-   * @throws NodeError as {@link append}.
+   * @throws NodeError as {@link append}; `WAL_DAMAGED` when the file is not what was written. The
+   * log takes nothing more after either.
    */
   async trim(isKept: (record: WalRecord) => boolean): Promise<void> {
     const done = this.#work.then(() => this.#rewrite(isKept))
@@ -214,6 +216,8 @@ export class Wal {
     try {
       const { walId, bootCounter } = this.#identity
       const found = readLog(await readFileUpTo(this.#path, WAL_BYTES_MAX), this.#path)
+      // All of it was synced: what looks like a torn end here has rotted since.
+      if (found.end !== this.#end) throw damaged(this.#path, found.end)
       const header = encodeHeader(walId)
       const kept = found.records.filter(isKept)
       const bytes = concatBytes(header, encodeAppend(walId, bootCounter, header.length, kept))
@@ -235,12 +239,13 @@ export class Wal {
       this.#end = whole.length
       await former.close()
     } catch (cause) {
-      throw cause instanceof NodeError && cause.code === "WAL_DAMAGED" ? cause : this.#fail(cause)
+      throw this.#fail(cause)
     }
   }
 
   #fail(cause: unknown): NodeError {
-    this.#ended = failure(`cannot write the consensus log ${this.#path}`, cause)
+    const isDamage = cause instanceof NodeError && cause.code === "WAL_DAMAGED"
+    this.#ended = isDamage ? cause : failure(`cannot write the consensus log ${this.#path}`, cause)
     return this.#ended
   }
 }

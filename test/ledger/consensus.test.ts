@@ -1,10 +1,10 @@
-import { bytesToHex, concatBytes } from "@noble/hashes/utils.js"
+import { bytesToHex } from "@noble/hashes/utils.js"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import type { Batch } from "../../protocol/entry.ts"
 import { leavesOf } from "../../ledger/block.ts"
 import { createConsensus, step } from "../../ledger/consensus.ts"
-import { decodeLog, encodeRecord, mustKeep } from "../../ledger/record.ts"
+import { decodeRecord, mustKeep, type ConsensusRecord } from "../../ledger/record.ts"
 import { restoreConsensus } from "../../ledger/restore.ts"
 import type { ConsensusEffect, ConsensusState, Message, Place } from "../../ledger/view.ts"
 import {
@@ -46,6 +46,10 @@ function live(disk: Disk, powerFor: number): boolean {
   }
 }
 
+function recordsOf(disk: Disk): ConsensusRecord[] {
+  return disk.log.map((record) => decodeRecord(suite, record))
+}
+
 function entriesOf(disk: Disk): string[] {
   return disk.finals.flatMap(({ block }) => leavesOf(block.batches).map(bytesToHex))
 }
@@ -63,8 +67,7 @@ describe("one validator", () => {
     const validator = new TestValidator(disk)
     validator.submit(batch(LISBON, 1))
     expect(disk.head.height).toBe(1)
-    const { records } = decodeLog(suite, disk.log)
-    expect(records.map((record) => record.kind)).toEqual(["notarize", "finalize"])
+    expect(recordsOf(disk).map((record) => record.kind)).toEqual(["notarize", "finalize"])
     validator.submit(batch(LISBON, 2))
     expect(disk.head.height).toBe(2)
     expect(disk.finals.map(({ block }) => block.header.view)).toEqual([1, 2])
@@ -205,10 +208,9 @@ describe("after a crash", () => {
     const disk = new Disk()
     const validator = new TestValidator(disk)
     for (let serial = 1; serial <= 30; serial++) validator.submit(batch(LISBON, serial))
-    const { records } = decodeLog(suite, disk.log)
-    const kept = records.filter((record) => mustKeep(record, disk.head.view))
-    expect(kept.length).toBeLessThan(records.length)
-    disk.log = concatBytes(...kept.map(encodeRecord))
+    const kept = disk.log.filter((record) => mustKeep(record, disk.head.view))
+    expect(kept.length).toBeLessThan(disk.log.length)
+    disk.log.splice(0, disk.log.length, ...kept)
     // The validator remembers blocks of the log by their parents, all of which are in the store.
     const again = new TestValidator(disk)
     again.submit(batch(LISBON, 31))
@@ -221,7 +223,7 @@ describe("a dead key", () => {
   work(new TestValidator(disk))
   const { view, height, hash } = disk.head
   const certificate = disk.finals.at(-1)?.certificate
-  const { records } = decodeLog(suite, disk.log)
+  const records = recordsOf(disk)
 
   it("is noticed when the log was lost, or put back to an older state than the store", () => {
     const restore = (count: number): unknown =>
@@ -318,7 +320,7 @@ describe("what peers send", () => {
 describe("a log that contradicts itself", () => {
   const disk = new Disk()
   work(new TestValidator(disk))
-  const { records } = decodeLog(suite, disk.log)
+  const records = recordsOf(disk)
   const restore = (list: typeof records): unknown =>
     refusal(() => restoreConsensus(CONFIG, START, undefined, list))
 

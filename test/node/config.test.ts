@@ -45,11 +45,11 @@ describe("a configuration", () => {
       [`{"listen": ["/ip4/1.2.3.4/tcp/65536"]}`, /listen\[0\]: expected a multiaddr/],
       [`{"listen": ["/ip4/1.2.3.4/udp/1"]}`, /listen\[0\]/],
       [`{"mission": "lis"}`, /mission: expected a mission's code, got "lis"/],
-      [`{"listen": [7]}`, /mission: expected text, got nothing/],
+      [`{"listen": []}`, /mission: expected text, got nothing/],
       [`{"mission": "LIS", "listen": [7]}`, /listen\[0\]: expected text, got 7/],
       [`{"logLevel": null}`, /logLevel: expected .* got null/],
       [`{"relay": "yes"}`, /relay: expected true or false/],
-      [`{"freeSpace": {"percent": 11}}`, /freeSpace\.percent: expected at most bulkPercent/],
+      [`{"mission": "LIS", "freeSpace": {"percent": 11}}`, /freeSpace\.percent: expected at most bulkPercent/],
       [`{"freeSpace": {"bulkPercent": 1.5}}`, /freeSpace\.bulkPercent: expected an integer/],
     ]
     for (const [text, message] of bad) {

@@ -67,6 +67,10 @@ describe("the portable suite agrees with the native one", () => {
       // Any 32 bytes are a public key, about half of them on the twist.
       const theirs = random(32)
       agree(round, (suite) => suite.x25519SharedSecret(secret, theirs))
+      const own = portableSuite.x25519PublicKey(secret)
+      const made = nativeSuite.x25519Encapsulate(own, random)
+      const opened = portableSuite.x25519SharedSecret(secret, made.ephemeralKey)
+      expect(made.sharedSecret).toEqual(opened)
     }
   })
 
@@ -112,6 +116,8 @@ describe.each([portableSuite, nativeSuite])("the $name suite", (suite) => {
     const short = new Uint8Array(31)
     const random = seededRandom(1)
     expect(refusal(() => suite.x25519SharedSecret(random(32), short))).toBe("SUITE_KEY")
+    expect(refusal(() => suite.x25519Encapsulate(short, random))).toBe("SUITE_KEY")
+    expect(refusal(() => suite.x25519Encapsulate(new Uint8Array(32), random))).toBe("SUITE_KEY")
     expect(refusal(() => suite.mlkem768Encapsulate(short, random))).toBe("SUITE_KEY")
     expect(refusal(() => suite.mlkem768Decapsulate(random(64), short))).toBe("SUITE_KEY")
     expect(refusal(() => suite.aes256GcmOpen(random(32), random(12), NOTHING, short))).toBe(

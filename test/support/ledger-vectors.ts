@@ -89,14 +89,13 @@ export function makeLedgerVectors(): Record<string, string | number> {
     certificate: encodeCertificate(certificate),
     certificateOfFour: encodeCertificate(finalize(block, validatorSet(4))),
     finalBlock: encodeFinalBlock(first),
-    recordNotarize: encodeRecord({ kind: "notarize", epoch: 0, vote: notarize, block }),
+    recordNotarize: encodeRecord({ kind: "notarize", epoch: 0, vote: notarize, block }).payload,
     recordFinalize: encodeRecord({
       kind: "finalize",
       epoch: 0,
       vote: finalizeVote,
       certificate: { ...certificate, kind: "notarize", signatures: [notarize.signature] },
-    }),
-    recordOpen: encodeRecord({ kind: "open", epoch: 0, logId: salt.slice(0, 16), boot: 1 }),
+    }).payload,
     validatorSetOfFourHash: validatorSet(4).hash,
     proof,
   }

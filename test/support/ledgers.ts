@@ -5,7 +5,8 @@
 
 import { Ledger } from "../../node/consensus/ledger.ts"
 import type { Final } from "../../node/consensus/finality.ts"
-import type { ConsensusLog, LogRecord } from "../../node/consensus/validator.ts"
+import type { EncodedRecord } from "../../ledger/record.ts"
+import type { ConsensusLog } from "../../node/consensus/validator.ts"
 import { NodeError } from "../../node/errors.ts"
 import type { Transport } from "../../node/network/transport.ts"
 import type { Database } from "../../node/store/database.ts"
@@ -27,8 +28,8 @@ const SETTLE_TURNS = 100
 /** The consensus log's file: what is synced survives a crash, what is on its way may or may not. */
 export class SimulatedLogFile implements ConsensusLog {
   readonly #clock: VirtualClock
-  records: LogRecord[] = []
-  #inFlight: { records: LogRecord[]; life: number } | undefined
+  records: EncodedRecord[] = []
+  #inFlight: { records: EncodedRecord[]; life: number } | undefined
   #life = 0
   /** Appends synced so far. */
   syncs = 0
@@ -39,7 +40,7 @@ export class SimulatedLogFile implements ConsensusLog {
     this.#clock = clock
   }
 
-  append(records: readonly LogRecord[]): Promise<void> {
+  append(records: readonly EncodedRecord[]): Promise<void> {
     const life = this.#life
     const copies = records.map((record) => ({ ...record, payload: record.payload.slice() }))
     this.#inFlight = { records: copies, life }
@@ -55,7 +56,7 @@ export class SimulatedLogFile implements ConsensusLog {
     })
   }
 
-  trim(isKept: (record: LogRecord) => boolean): Promise<void> {
+  trim(isKept: (record: EncodedRecord) => boolean): Promise<void> {
     this.records = this.records.filter(isKept)
     return Promise.resolve()
   }

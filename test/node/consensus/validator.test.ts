@@ -79,6 +79,29 @@ describe("a validator that crashes", () => {
   })
 })
 
+describe("the log of a validator", () => {
+  it("is rewritten without old records, however often the node starts in between", async () => {
+    const world = new LedgerWorld(1, "trimming")
+    await world.start()
+    const hq = world.headquarters
+    let written = 0
+    for (let life = 1; life <= 3; life++) {
+      for (let round = 0; round < 100; round++) {
+        await world.during(hq.submit())
+        await world.untilQuiet()
+      }
+      written += 2 * 100
+      expect(hq.height).toBe(100 * life)
+      await world.during(hq.stop())
+      await world.during(hq.start())
+    }
+    expect(hq.wal.records.length).toBeLessThan(written - 2 * 200)
+    await world.during(hq.submit())
+    await world.untilQuiet()
+    expect(hq.failures).toEqual([])
+  })
+})
+
 describe("a validator that must not vote", () => {
   it("does not start when its log is lost", async () => {
     const world = new LedgerWorld(2, "lost log")

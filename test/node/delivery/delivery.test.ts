@@ -1,4 +1,9 @@
+import { bytesToHex } from "@noble/hashes/utils.js"
 import { describe, expect, it } from "vitest"
+import { decodeProof, verifyProof } from "../../../ledger/proof.ts"
+import { createValidatorSet } from "../../../ledger/validators.ts"
+import { nativeSuite } from "../../../node/suite.ts"
+import { verifyGenesis } from "../../../protocol/governance.ts"
 import { NodeWorld } from "../../support/world.ts"
 
 describe("delivery in virtual time", () => {
@@ -111,5 +116,32 @@ describe("delivery in virtual time", () => {
     await desk.acknowledgeSignal(id, "DAC drafter")
     await world.until(async () => (await raiser.signal(id)).desks[0]?.state === "acknowledged")
     expect((await raiser.signal(id)).desks[0]?.officer).toBe("DAC drafter")
+  })
+})
+
+describe("proofs in virtual time", () => {
+  it("proves cables and signals for sender and addressee, once they are final", async () => {
+    const world = new NodeWorld(2, "proofs")
+    await world.start()
+    const { service: london } = world.node("LON")
+    const { service: dhaka } = world.node("DAC")
+    const cable = await world.send("LON", { to: ["DAC"] })
+    const signal = (await london.raiseSignal({ event: "other", text: "line check" })).id
+    await expect(london.proof("00".repeat(32))).rejects.toMatchObject({ code: "CABLE_UNKNOWN" })
+    for (const service of [london, dhaka]) {
+      for (const id of [cable, signal]) {
+        let proof: Uint8Array | undefined
+        await world.until(async () => {
+          proof = await service.proof(id).catch(() => undefined)
+          return proof !== undefined
+        })
+        const { net } = world.ministry
+        const decoded = decodeProof(proof ?? new Uint8Array(0))
+        const genesis = verifyGenesis(nativeSuite, world.ministry.genesisBytes)
+        const validators = createValidatorSet(nativeSuite, 0, genesis.validators)
+        const proven = verifyProof(nativeSuite, net, decoded, () => validators)
+        expect(bytesToHex(proven.cableId ?? new Uint8Array(0))).toBe(id)
+      }
+    }
   })
 })

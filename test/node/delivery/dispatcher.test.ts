@@ -1,7 +1,17 @@
 import { describe, expect, it } from "vitest"
+import { Dispatcher } from "../../../node/delivery/dispatcher.ts"
+import { KEYS, putRow } from "../../../node/delivery/rows.ts"
+import { Sent, type SentParts } from "../../../node/delivery/sent.ts"
+import { Directory } from "../../../protocol/directory.ts"
+import { createVirtualClock } from "../../support/clock.ts"
+import { SimulatedDisk } from "../../support/database.ts"
+import { createMinistry } from "../../support/ministry.ts"
+import { createSimulatedNetwork } from "../../support/network.ts"
+import { seededRandom } from "../../support/rng.ts"
 import { NodeWorld } from "../../support/world.ts"
 
 const DAY_MS = 86_400_000
+const MINISTRY = createMinistry(2, "lone dispatcher")
 
 async function storedMs(world: NodeWorld, code: string): Promise<Map<string, number>> {
   const query = { box: "inbox", unread: false, limit: 1_000 } as const
@@ -40,6 +50,24 @@ describe("the dispatcher", () => {
     const overtaken = [...times.values()].filter((atMs) => atMs > flashMs).length
     expect(overtaken).toBeGreaterThan(20)
     await world.untilDelivered("LON", flash)
+  })
+
+  it("lets a flash overtake a backlog that is on its way already", async () => {
+    const world = new NodeWorld(3, "backlog")
+    await world.start()
+    world.crash("DAC")
+    world.crash("DEL")
+    for (let index = 0; index < 100; index++) {
+      await world.send("LON", { to: ["DEL"], subject: `routine ${index}` })
+    }
+    const { peer } = world.at("DEL").post
+    world.network.setLink(world.at("LON").post.peer, peer, { delayMs: 500 }, true)
+    await world.boot("DEL")
+    await world.until(async () => (await storedMs(world, "DEL")).size > 0, 900_000)
+    await world.send("LON", { to: ["DEL"], subject: "flash", precedence: "flash" })
+    await world.until(async () => (await storedMs(world, "DEL")).has("flash"), 900_000)
+    expect((await storedMs(world, "DEL")).size).toBeLessThan(60)
+    await world.until(async () => (await storedMs(world, "DEL")).size === 101, 900_000)
   })
 
   it("sends what waited in order of precedence", async () => {
@@ -86,6 +114,68 @@ describe("the dispatcher", () => {
     })
   })
 })
+
+describe("a cable that is queued while its worker ends", () => {
+  it("is carried, in whatever turn of the promise queue it comes", async () => {
+    for (let turns = 0; turns < 40; turns++) {
+      const { dispatcher, tried, queue } = await loneDispatcher()
+      await queue(1, "aa")
+      dispatcher.wake(2)
+      while (!tried.includes("aa")) await Promise.resolve()
+      // The first walk is over in one of the next turns; the second cable comes in each of them.
+      const written = queue(2, "bb")
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve()
+      await written
+      dispatcher.wake(2)
+      await new Promise((resolve) => setImmediate(resolve))
+      expect(tried, `after ${turns} turns`).toContain("bb")
+      dispatcher.stop()
+    }
+  })
+})
+
+/** A dispatcher whose queue is real and whose cables are gone when it looks for them. */
+async function loneDispatcher(): Promise<{
+  dispatcher: Dispatcher
+  tried: string[]
+  queue: (seq: number, id: string) => Promise<void>
+}> {
+  const { suite, genesisBytes } = MINISTRY
+  const clock = createVirtualClock()
+  const database = new SimulatedDisk().open()
+  const tried: string[] = []
+  const sent = new GoneCables({ database, clock, emit: () => undefined }, tried)
+  const network = createSimulatedNetwork({ clock, random: seededRandom("lone") })
+  const dispatcher = new Dispatcher({
+    database,
+    clock,
+    directory: new Directory(suite, genesisBytes),
+    transport: network.transport("nobody"),
+    sent,
+    rid: () => 1,
+    height: () => 1,
+    peerOf: () => undefined,
+    onFatal: (error) => {
+      throw error
+    },
+  })
+  const queue = async (seq: number, id: string): Promise<void> =>
+    database.write([putRow(KEYS.queue(2, "routine", seq, id), { id })])
+  return { dispatcher, tried, queue }
+}
+
+class GoneCables extends Sent {
+  readonly #tried: string[]
+
+  constructor(parts: SentParts, tried: string[]) {
+    super(parts)
+    this.#tried = tried
+  }
+
+  override async copyOf(id: string): Promise<undefined> {
+    this.#tried.push(id)
+  }
+}
 
 describe("a crash at any write of a journey", () => {
   for (const victim of ["LON", "DEL", "DAC"]) {

@@ -1,5 +1,6 @@
 import { appendFile, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import { bytesToHex } from "@noble/hashes/utils.js"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { concatBytes } from "../../../protocol/bytes.ts"
@@ -170,6 +171,21 @@ describe("a consensus log", () => {
     await again.wal.close()
   })
 
+  it("trims nothing when its last append has rotted, and takes nothing more", async () => {
+    const path = await newPath()
+    const { wal } = await openWal(path, random)
+    await wal.append([record(1)])
+    await wal.append([record(2, 7, 7)])
+    const bad = await content(path)
+    const last = wal.size - 1
+    bad[last] = (bad[last] ?? 0) ^ 1
+    await writeFile(path, bad)
+    await expect(wal.trim(() => true)).rejects.toMatchObject({ code: "WAL_DAMAGED" })
+    await expect(wal.append([record(3)])).rejects.toMatchObject({ code: "WAL_DAMAGED" })
+    await wal.close()
+    expect(await content(path)).toEqual(bad)
+  })
+
   it("removes what a crash during trimming left, and keeps the old log", async () => {
     const path = await newPath()
     const { wal } = await openWal(path, random)
@@ -200,6 +216,28 @@ describe("the bytes of a log", () => {
     }),
     { maxLength: 5 },
   )
+
+  it("are those of LEDGER §9.2", () => {
+    const id = Uint8Array.from({ length: 16 }, (_, byte) => byte)
+    const head = encodeHeader(id)
+    const opening = encodeAppend(id, 1, head.length, [])
+    const behind = head.length + opening.length
+    const payload = Uint8Array.of(0xaa, 0xbb)
+    const append = encodeAppend(id, 1, behind, [{ epoch: 0, kind: 1, payload }])
+    expect(bytesToHex(concatBytes(head, opening, append))).toBe(
+      [
+        "5442312f77616c01",
+        "000102030405060708090a0b0c0d0e0f81009111",
+        "00000028667486620000000000",
+        "000102030405060708090a0b0c0d0e0f",
+        "000000000000001c00000000000000010000000000000000",
+        "00000028577756890000000000",
+        "000102030405060708090a0b0c0d0e0f",
+        "00000000000000510000000000000001000000000000000f",
+        "00000002886ded970000000001aabb",
+      ].join(""),
+    )
+  })
 
   it("read back to what was written, and encode to themselves", () => {
     fc.assert(
