@@ -1,6 +1,6 @@
 /** Files that a person names: read within limits and written whole, with one clear error each. */
 
-import { open, rename, unlink } from "node:fs/promises"
+import { open, rename, stat, unlink } from "node:fs/promises"
 import { CliError, type CliCode } from "./errors.ts"
 
 /**
@@ -56,6 +56,7 @@ export async function writeBytes(
   path: string,
   content: Uint8Array | AsyncIterable<Uint8Array>,
 ): Promise<number> {
+  await refuseFolder(path)
   const unfinished = `${path}.part`
   let total = 0
   try {
@@ -75,6 +76,18 @@ export async function writeBytes(
     await unlink(unfinished).catch(() => undefined)
     throw coded(error, path, "FILE_UNWRITABLE", "cannot be written")
   }
+}
+
+/**
+ * Refuses a path at which {@link writeBytes} would find a folder, for work that takes long before
+ * it writes.
+ *
+ * @throws {@link CliError} `FILE_DIRECTORY`.
+ */
+export async function refuseFolder(path: string): Promise<void> {
+  // What cannot be looked at is told of when it is written.
+  const status = await stat(path).catch(() => undefined)
+  if (status?.isDirectory() === true) throw isDirectory(path)
 }
 
 async function collect(
@@ -118,7 +131,7 @@ function firstInvalid(bytes: Uint8Array): number {
 }
 
 function isDirectory(path: string): CliError {
-  return new CliError("FILE_DIRECTORY", `${path}: expected a file, got a directory`)
+  return new CliError("FILE_DIRECTORY", `${path}: expected a file, got a folder`)
 }
 
 function tooLarge(what: string, bytesMax: number): CliError {

@@ -45,7 +45,6 @@ export function homeOptions(
   readonly addresses: readonly string[]
   readonly listen: readonly string[]
   readonly officers: readonly OfficerOption[]
-  readonly weakKdf: boolean
 } {
   return {
     home,
@@ -56,6 +55,5 @@ export function homeOptions(
     addresses: options.address,
     listen: options.listen ?? [],
     officers: options.officer ?? [],
-    weakKdf: false,
   }
 }

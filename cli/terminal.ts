@@ -32,25 +32,41 @@ export interface Progress {
   end(): void
 }
 
+/** Where a terminal writes: what `process.stdout` and `process.stderr` are. */
+export interface Screen {
+  readonly isTTY?: boolean
+  readonly columns?: number
+  write(text: string): unknown
+}
+
 export class Terminal {
   readonly isJson: boolean
   readonly language: Language
   readonly say: Say
+  readonly #out: Screen
+  readonly #errors: Screen
 
-  constructor(options: { readonly isJson: boolean; readonly language: Language }) {
+  constructor(options: {
+    readonly isJson: boolean
+    readonly language: Language
+    readonly out?: Screen
+    readonly errors?: Screen
+  }) {
     this.isJson = options.isJson
     this.language = options.language
     this.say = sayIn(options.language)
+    this.#out = options.out ?? process.stdout
+    this.#errors = options.errors ?? process.stderr
   }
 
   /** A result for programs; nothing for people. */
   json(value: unknown): void {
-    if (this.isJson) process.stdout.write(`${JSON.stringify(value)}\n`)
+    if (this.isJson) this.#out.write(`${JSON.stringify(value)}\n`)
   }
 
   /** A line of a result for people; control characters in it are shown as code points. */
   line(text = ""): void {
-    if (!this.isJson) process.stdout.write(`${visible(text)}\n`)
+    if (!this.isJson) this.#out.write(`${visible(text)}\n`)
   }
 
   /** A saying of the catalogue as a line of a result. */
@@ -60,16 +76,16 @@ export class Terminal {
 
   /** Something to know, which is not the result. */
   note(text: string): void {
-    if (!this.isJson) process.stderr.write(`tarbarta: ${this.say("note")}: ${visibleLine(text)}\n`)
+    if (!this.isJson) this.#errors.write(`tarbarta: ${this.say("note")}: ${visibleLine(text)}\n`)
   }
 
   warn(text: string): void {
-    process.stderr.write(`tarbarta: ${this.say("warning")}: ${visibleLine(text)}\n`)
+    this.#errors.write(`tarbarta: ${this.say("warning")}: ${visibleLine(text)}\n`)
   }
 
   /** A line of the node's log. */
   log(line: string): void {
-    process.stderr.write(`${line}\n`)
+    this.#errors.write(`${line}\n`)
   }
 
   number(value: number): string {
@@ -103,7 +119,7 @@ export class Terminal {
     const shown = pairs.filter(([, value]) => value !== "")
     const cells = Math.max(0, ...shown.map(([label]) => widthOf(label)))
     for (const [label, value] of shown) {
-      const [first = "", ...others] = wrap(visibleLine(value), columns() - cells - GAP.length)
+      const [first = "", ...others] = wrap(visibleLine(value), this.#columns() - cells - GAP.length)
       this.line(pad(label, cells) + GAP + first)
       for (const other of others) this.line(" ".repeat(cells) + GAP + other)
     }
@@ -116,7 +132,7 @@ export class Terminal {
     const widths = titles.map((title, index) =>
       Math.max(widthOf(title), ...cells.map((row) => widthOf(row[index] ?? ""))),
     )
-    shrink(widths, heads)
+    shrink(widths, heads, this.#columns())
     for (const row of [titles, ...cells]) {
       const parts = row.map((cell, index) => {
         const width = widths[index] ?? 0
@@ -128,30 +144,30 @@ export class Terminal {
 
   /** Lines in a frame, as wide as the terminal: nobody overlooks it. */
   box(title: string, lines: readonly string[]): void {
-    const inner = columns() - 4
+    const inner = this.#columns() - 4
     const top = `┏━ ${title} `
-    this.line(`${top}${"━".repeat(Math.max(0, columns() - 1 - widthOf(top)))}┓`)
+    this.line(`${top}${"━".repeat(Math.max(0, this.#columns() - 1 - widthOf(top)))}┓`)
     for (const text of lines.flatMap((line) => wrap(visible(line).replaceAll("\t", "  "), inner))) {
       this.line(`┃ ${pad(text, inner)} ┃`)
     }
-    this.line(`┗${"━".repeat(columns() - 2)}┛`)
+    this.line(`┗${"━".repeat(this.#columns() - 2)}┛`)
   }
 
   /** Rings: the one control character that we send on purpose. */
   bell(): void {
-    if (process.stderr.isTTY) process.stderr.write("\u0007")
+    if (this.#errors.isTTY === true) this.#errors.write("\u0007")
   }
 
   /** Says on a terminal, after a second, that something is under way. */
   progress(word: Word): Progress {
-    if (!process.stderr.isTTY || this.isJson) return { update: () => {}, end: () => {} }
+    if (this.#errors.isTTY !== true || this.isJson) return { update: () => {}, end: () => {} }
     const startedMs = performance.now()
     let state = ""
     const timer = setInterval(() => {
       const elapsedMs = performance.now() - startedMs
       if (elapsedMs < PROGRESS_AFTER_MS) return
       const seconds = this.number(Math.floor(elapsedMs / 1_000))
-      process.stderr.write(`\r\u001b[K${this.say(word)} … ${state}${seconds} s`)
+      this.#errors.write(`\r\u001b[K${this.say(word)} … ${state}${seconds} s`)
     }, PROGRESS_EVERY_MS)
     timer.unref()
     return {
@@ -161,7 +177,7 @@ export class Terminal {
       },
       end: () => {
         clearInterval(timer)
-        process.stderr.write("\r\u001b[K")
+        this.#errors.write("\r\u001b[K")
       },
     }
   }
@@ -185,15 +201,15 @@ export class Terminal {
     const hint = isCoded ? error.hint : undefined
     if (this.isJson) {
       const failure = { code, message, ...(hint === undefined ? {} : { hint }) }
-      process.stderr.write(`${JSON.stringify({ error: failure, exit })}\n`)
+      this.#errors.write(`${JSON.stringify({ error: failure, exit })}\n`)
       return exit
     }
     const sentence = await this.#sentence(code)
     const detail = sentence === undefined ? message : `${sentence} (${code}: ${message})`
-    process.stderr.write(`tarbarta: error: ${visibleLine(detail)}\n`)
-    if (hint !== undefined) process.stderr.write(`tarbarta: hint: ${visibleLine(hint)}\n`)
+    this.#errors.write(`tarbarta: error: ${visibleLine(detail)}\n`)
+    if (hint !== undefined) this.#errors.write(`tarbarta: hint: ${visibleLine(hint)}\n`)
     // A bug: who reports it needs the place.
-    if (!isCoded && error instanceof Error) process.stderr.write(`${error.stack ?? ""}\n`)
+    if (!isCoded && error instanceof Error) this.#errors.write(`${error.stack ?? ""}\n`)
     return exit
   }
 
@@ -205,33 +221,36 @@ export class Terminal {
 
   /** True when somebody sits there who can be asked. */
   get isAttended(): boolean {
-    return process.stdin.isTTY && process.stderr.isTTY
+    return process.stdin.isTTY && this.#errors.isTTY === true
   }
 
   /** Asks a question that is answered with y or something else. */
   async confirm(question: string): Promise<boolean> {
-    const { createInterface } = await import("node:readline/promises")
-    const reader = createInterface({ input: process.stdin, output: process.stderr })
-    const answer = await reader.question(visibleLine(question)).finally(() => reader.close())
+    const { askShown } = await import("../node/prompt.ts")
+    const answer = await askShown(visibleLine(question), process.stdin, this.#show)
     return /^(y|yes|হ্যাঁ)$/iu.test(answer.trim())
   }
 
   /** Asks for a passphrase; nothing of it is shown. */
   async passphrase(prompt: Word): Promise<string> {
     const { askHidden } = await import("../node/prompt.ts")
-    return askHidden(this.say(prompt), process.stdin, (text) => process.stderr.write(text))
+    return askHidden(this.say(prompt), process.stdin, this.#show)
+  }
+
+  readonly #show = (text: string): void => {
+    this.#errors.write(text)
+  }
+
+  #columns(): number {
+    // Some terminals do not know their width and say 0.
+    const { isTTY, columns = 0 } = this.#out
+    return isTTY === true && columns > 0 ? Math.max(COLUMNS_MIN, columns) : COLUMNS
   }
 }
 
-function columns(): number {
-  // Some terminals do not know their width and say 0.
-  const known = process.stdout.isTTY ? process.stdout.columns : 0
-  return known > 0 ? Math.max(COLUMNS_MIN, known) : COLUMNS
-}
-
 /** Takes from the flexible column first, then from the widest, until the table fits. */
-function shrink(widths: number[], heads: readonly Column[]): void {
-  const room = columns() - GAP.length * (widths.length - 1)
+function shrink(widths: number[], heads: readonly Column[], columns: number): void {
+  const room = columns - GAP.length * (widths.length - 1)
   const flexible = heads.findIndex((column) => column.isFlexible === true)
   const excess = (): number => widths.reduce((sum, width) => sum + width, 0) - room
   if (flexible >= 0) {

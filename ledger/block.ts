@@ -6,7 +6,7 @@
  */
 
 import { equalBytes } from "../protocol/bytes.ts"
-import { batchBytes, decodeBatch, encodeBatch, encodeEntry, type Batch } from "../protocol/entry.ts"
+import { batchBytes, decodeBatch, encodeBatch, entriesIn, type Batch } from "../protocol/entry.ts"
 import { FieldReader, FieldWriter } from "../protocol/fields.ts"
 import { LABELS, labelBytes } from "../protocol/labels.ts"
 import {
@@ -119,8 +119,13 @@ export function decodeHeader(bytes: Uint8Array): Header {
 
 /** (length u32 ‖ batch) for each batch; its SHA-256 is the header's batches_hash. */
 export function encodeBatches(batches: readonly Batch[]): Uint8Array {
-  const encoded = batches.map(encodeBatch)
-  const writer = new FieldWriter(batchesBytes(batches))
+  return joinBatches(batches.map(encodeBatch))
+}
+
+/** {@link encodeBatches}' answer from batches that are encoded. */
+export function joinBatches(encoded: readonly Uint8Array[]): Uint8Array {
+  const length = encoded.reduce((sum, batch) => sum + LENGTH_BYTES + batch.length, 0)
+  const writer = new FieldWriter(length)
   for (const batch of encoded) writer.u32(batch.length).bytes(batch)
   return writer.finish()
 }
@@ -134,7 +139,7 @@ export function batchesBytes(batches: readonly Batch[]): number {
 
 /** Every entry's bytes, the leaves, in the order of the tree. */
 export function leavesOf(batches: readonly Batch[]): Uint8Array[] {
-  return batches.flatMap((batch) => batch.entries.map(encodeEntry))
+  return batches.flatMap((batch) => entriesIn(encodeBatch(batch)))
 }
 
 /** header[166] ‖ (length u32 ‖ batch) for each batch. */

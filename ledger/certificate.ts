@@ -81,6 +81,7 @@ export function verifyCertificate(
     try {
       verifyVote(suite, chainId, vote, validators)
     } catch (cause) {
+      if (!(cause instanceof LedgerError)) throw cause
       const why = `signature of validator ${vote.signer} does not verify`
       throw new LedgerError("CERTIFICATE_SIGNATURE", `${name}: ${why}`, { cause })
     }

@@ -126,7 +126,9 @@ function isOwn(state: ConsensusState, vote: Vote): boolean {
 
 /** Views that were final before the log's first record are no longer ours to judge. */
 function isBeforeLog(state: ConsensusState, view: number): boolean {
-  return view <= state.final.view && view < Math.min(...state.own.keys())
+  if (view > state.final.view) return false
+  for (const voted of state.own.keys()) if (view >= voted) return false
+  return true
 }
 
 /** R11: a valid vote by our key that our log does not have. Log lost, put back, or cloned. */

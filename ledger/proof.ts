@@ -18,6 +18,7 @@ import {
   HASH_BYTES,
   HEADER_BYTES_MAX,
   PROOF_BYTES_MAX,
+  PROOF_PATH_HASHES_MAX,
 } from "../protocol/limits.ts"
 import type { Suite } from "../protocol/suite.ts"
 import { blockHash, decodeHeader, type Header } from "./block.ts"
@@ -63,9 +64,6 @@ export interface ProvenEntry {
   readonly cableId: Uint8Array | undefined
 }
 
-/** A tree of 2^53 leaves has no longer path. */
-const PATH_HASHES_MAX = 53
-
 /**
  * [label, net, header, certificate, leaf index, entry, [hash …], [] or [header, signature, salt]].
  */
@@ -85,7 +83,7 @@ export function decodeProof(bytes: Uint8Array): Proof {
     const certificate = reader.bytesUpTo("certificate", CERTIFICATE_BYTES_MAX)
     const leafIndex = reader.uint("leaf index")
     const entry = reader.bytesUpTo("entry", ENTRY_BYTES_MAX, ENTRY_HEAD_BYTES)
-    const path = reader.list("path", PATH_HASHES_MAX, () => reader.bytes("hash", HASH_BYTES))
+    const path = reader.list("path", PROOF_PATH_HASHES_MAX, () => reader.bytes("hash", HASH_BYTES))
     const count = reader.arrayUpTo("opening", 3)
     if (count !== 0 && count !== 3) {
       reader.fail("CODEC_LENGTH", "opening", `expected 0 or 3 items, got ${count}`)

@@ -62,7 +62,8 @@ export function createValidatorSet(
 /** Number of the validator that proposes in a view: (H(epoch) + view) mod n. */
 export function leaderOf(set: ValidatorSet, view: number): number {
   assert(Number.isSafeInteger(view) && view >= 0, "a view is not a number of ours")
-  return (set.rotation + view) % set.validators.length
+  const count = set.validators.length
+  return ((set.rotation % count) + (view % count)) % count
 }
 
 /** Number of the validator with this consensus key; undefined for everybody else. */

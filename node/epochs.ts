@@ -33,9 +33,6 @@ export interface EpochsParts {
   readonly onFatal: (error: unknown) => void
 }
 
-/** How often it is looked whether a new day asks for new keys. */
-const CHECK_MS = 10 * 60_000
-
 export class Epochs {
   readonly #parts: EpochsParts
   readonly #seeds = new Map<string, Uint8Array>()
@@ -61,7 +58,7 @@ export class Epochs {
   start(): void {
     if (this.#isStopped) return
     this.#timer?.cancel()
-    this.#timer = this.#parts.clock.after(CHECK_MS, () => this.start())
+    this.#timer = this.#parts.clock.after(limits.EPOCH_CHECK_MS, () => this.start())
     this.#tail = this.#tail.then(async () => this.#publishDue())
     this.#tail.catch(this.#parts.onFatal)
   }

@@ -7,6 +7,7 @@
  */
 
 import type { Entry } from "../protocol/entry.ts"
+import { TarbartaError } from "../protocol/errors.ts"
 import type { RandomSource, Suite } from "../protocol/suite.ts"
 import { PROTOCOLS } from "../protocol/wire.ts"
 import { EventLog } from "./api/events.ts"
@@ -21,7 +22,7 @@ import { Inbox } from "./delivery/inbox.ts"
 import { memberOfPeer } from "./delivery/lookups.ts"
 import { Marks } from "./delivery/marks.ts"
 import { Outbox, type Self } from "./delivery/outbox.ts"
-import { Receipts } from "./delivery/receipts.ts"
+import { isDisk, Receipts } from "./delivery/receipts.ts"
 import { Relay } from "./delivery/relay.ts"
 import { isFlash, toHex } from "./delivery/rows.ts"
 import { Sent, type SentEvent } from "./delivery/sent.ts"
@@ -29,7 +30,7 @@ import { Epochs } from "./epochs.ts"
 import { Line } from "./hotline/line.ts"
 import type { SignalRow } from "./hotline/rows.ts"
 import type { Log } from "./log.ts"
-import type { PeerKey, Transport } from "./network/transport.ts"
+import type { PeerKey, ProtocolSpec, Transport } from "./network/transport.ts"
 import { Service } from "./service.ts"
 import type { Database } from "./store/database.ts"
 import { Names, signalOf, summaryOfReceived } from "./views.ts"
@@ -132,7 +133,10 @@ export class TarbartaNode {
     this.#line = new Line({
       ...shared,
       onReceived: (row) =>
-        this.#tellSignal(row.displayedMs === undefined ? "signal-received" : "signal-progress", row),
+        this.#tellSignal(
+          row.displayedMs === undefined ? "signal-received" : "signal-progress",
+          row,
+        ),
       onProgress: (row) => this.#tellSignal("signal-progress", row),
     })
     this.service = new Service({
@@ -240,23 +244,27 @@ export class TarbartaNode {
   }
 
   #handle(): void {
-    const { transport } = this.#parts
-    transport.handle(PROTOCOLS.deliver, async (from, request) => {
-      this.#demandMember(from)
-      return this.#inbox.receive(request)
-    })
-    transport.handle(PROTOCOLS.hotline, async (from, request) => {
-      this.#demandMember(from)
-      return this.#line.receive(request)
-    })
-    transport.handle(PROTOCOLS.receipt, async (from, request) => {
-      this.#demandMember(from)
-      return this.#receipts.receive(request)
-    })
+    this.#answer(PROTOCOLS.deliver, async (request) => this.#inbox.receive(request))
+    this.#answer(PROTOCOLS.hotline, async (request) => this.#line.receive(request))
+    this.#answer(PROTOCOLS.receipt, async (request) => this.#receipts.receive(request))
     if (!this.#parts.relays) return
-    transport.handle(PROTOCOLS.relay, async (from, request) => {
+    this.#answer(PROTOCOLS.relay, async (request) => this.#relay.receive(request))
+  }
+
+  /** A handler for members. A failing disk ends the node; a defect of ours refuses the one copy. */
+  #answer(protocol: ProtocolSpec, handler: (request: Uint8Array) => Promise<Uint8Array>): void {
+    this.#parts.transport.handle(protocol, async (from, request) => {
       this.#demandMember(from)
-      return this.#relay.receive(request)
+      try {
+        return await handler(request)
+      } catch (error) {
+        if (isDisk(error)) this.#parts.onFatal(error)
+        if (error instanceof TarbartaError) throw error
+        const reason = error instanceof Error ? error.message : "unknown"
+        this.#parts.log.error("handler failed", { protocol: protocol.id, reason })
+        const why = "a defect of this node met this request; see its log"
+        throw new NodeError("CABLE_REFUSED", why, { cause: error })
+      }
     })
   }
 

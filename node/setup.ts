@@ -10,6 +10,7 @@ import { join } from "node:path"
 import { fingerprint } from "../protocol/keys.ts"
 import {
   encodeGenesis,
+  isOrigin,
   memberStatement,
   networkId,
   signBallot,
@@ -33,7 +34,7 @@ import {
 } from "../protocol/identity.ts"
 import { LABELS } from "../protocol/labels.ts"
 import * as limits from "../protocol/limits.ts"
-import { CLASSIFICATIONS, type Classification } from "../protocol/words.ts"
+import { CLASSIFICATIONS, PRECEDENCES, type Classification } from "../protocol/words.ts"
 import type { LedgerStatus, MissionInfo } from "./api/shapes.ts"
 import { listenAddress } from "./addresses.ts"
 import { DEFAULT_CONFIG, writeConfig, type Config } from "./config.ts"
@@ -63,8 +64,6 @@ export interface HomeOptions {
   /** What the node listens on; empty: as `addresses`. */
   readonly listen: readonly string[]
   readonly officers: readonly OfficerOption[]
-  /** Light Argon2id for tests and demos only. */
-  readonly weakKdf: boolean
 }
 
 export interface NetworkOptions extends HomeOptions {
@@ -120,11 +119,8 @@ export const KEY_NAMES = {
   governance: "governance",
 } as const
 
-/** Blocks for which a proposal may wait for its ballots. */
-const PROPOSAL_BLOCKS = 100_000
-const EPOCH_KEEP_HOURS = 72
-const TWO_PERSON_PRECEDENCE = 3
-const TWO_PERSON_CLASSIFICATION = 2
+const TWO_PERSON_PRECEDENCE = PRECEDENCES.code("immediate")
+const TWO_PERSON_CLASSIFICATION = CLASSIFICATIONS.code("confidential")
 
 const random = (length: number): Uint8Array => randomFillSync(new Uint8Array(length))
 const suite = nativeSuite
@@ -147,12 +143,16 @@ export function governancePath(home: Home): string {
  */
 export async function createNetwork(options: NetworkOptions): Promise<NetworkCreated> {
   checkOptions(options)
+  if (!isOrigin(options.origin)) {
+    const message = `origin "${options.origin}": expected ASCII without spaces and plus signs`
+    throw new NodeError("SETUP_INVALID", message, { hint: "such as ledger.mofa.gov.bd/tarbarta" })
+  }
   const home = await createHome(options.home)
-  const profile = profileOf(options)
+  const { profile } = readKdfProfile(process.env)
   const secrets = [...missionSecrets(options.officers.length), ...validatorSecrets()]
   const keystore = await keep(home.keystore, options.passphrase, profile, secrets)
   const governance = await keep(governancePath(home), options.passphrase, profile, [
-    { name: KEY_NAMES.governance, kind: "composite", bytes: random(64) },
+    { name: KEY_NAMES.governance, kind: "composite", bytes: random(limits.COMPOSITE_SEED_BYTES) },
   ])
   const nonce = random(limits.HASH_BYTES)
   const member = {
@@ -161,7 +161,7 @@ export async function createNetwork(options: NetworkOptions): Promise<NetworkCre
   }
   const sign = governance.signer(KEY_NAMES.governance)
   const genesis = encodeGenesis({
-    name: options.name,
+    name: options.name.normalize("NFC"),
     origin: options.origin,
     createdMs: Date.now(),
     nonce,
@@ -192,7 +192,8 @@ export async function createRequest(options: RequestOptions): Promise<RequestCre
   const net = networkId(suite, options.genesis)
   const home = await createHome(options.home)
   const secrets = missionSecrets(options.officers.length)
-  const keystore = await keep(home.keystore, options.passphrase, profileOf(options), secrets)
+  const { profile } = readKdfProfile(process.env)
+  const keystore = await keep(home.keystore, options.passphrase, profile, secrets)
   const request = makeRequest(keystore, options, net)
   verifyMissionRequest(suite, request, net)
   const requestFile = join(home.root, `${options.code}.request`)
@@ -275,7 +276,7 @@ async function governs(
     net,
     action,
     baseStateHash: Buffer.from(options.ledger.governanceState, "hex"),
-    expiresHeight: options.ledger.height + PROPOSAL_BLOCKS,
+    expiresHeight: options.ledger.height + limits.PROPOSAL_BLOCKS,
     createdMs: Date.now(),
   }
   const { id, payload } = signProposal(suite, proposal, memberKey, sign)
@@ -308,10 +309,6 @@ function officerRoles(officer: OfficerOption): readonly OfficerRole[] {
   })
 }
 
-function profileOf(options: HomeOptions): KdfProfile {
-  return options.weakKdf ? "test" : readKdfProfile(process.env).profile
-}
-
 async function keep(
   path: string,
   passphrase: string,
@@ -323,25 +320,29 @@ async function keep(
 
 function missionSecrets(officers: number): NamedSecret[] {
   return [
-    { name: KEY_NAMES.identity, kind: "composite", bytes: random(64) },
-    { name: KEY_NAMES.signing, kind: "composite", bytes: random(64) },
-    { name: KEY_NAMES.transport, kind: "secret", bytes: random(32) },
-    { name: KEY_NAMES.submit, kind: "ed25519", bytes: random(32) },
-    { name: KEY_NAMES.witness, kind: "ed25519", bytes: random(32) },
-    { name: KEY_NAMES.witnessPq, kind: "mldsa44", bytes: random(32) },
-    { name: KEY_NAMES.store, kind: "secret", bytes: random(32) },
+    { name: KEY_NAMES.identity, kind: "composite", bytes: random(limits.COMPOSITE_SEED_BYTES) },
+    { name: KEY_NAMES.signing, kind: "composite", bytes: random(limits.COMPOSITE_SEED_BYTES) },
+    { name: KEY_NAMES.transport, kind: "secret", bytes: random(limits.SEED_BYTES) },
+    { name: KEY_NAMES.submit, kind: "ed25519", bytes: random(limits.SEED_BYTES) },
+    { name: KEY_NAMES.witness, kind: "ed25519", bytes: random(limits.SEED_BYTES) },
+    { name: KEY_NAMES.witnessPq, kind: "mldsa44", bytes: random(limits.SEED_BYTES) },
+    { name: KEY_NAMES.store, kind: "secret", bytes: random(limits.SEED_BYTES) },
     ...Array.from({ length: officers }, (_, index): NamedSecret => {
-      return { name: KEY_NAMES.officer(index), kind: "composite", bytes: random(64) }
+      return {
+        name: KEY_NAMES.officer(index),
+        kind: "composite",
+        bytes: random(limits.COMPOSITE_SEED_BYTES),
+      }
     }),
   ]
 }
 
 function validatorSecrets(): NamedSecret[] {
   return [
-    { name: KEY_NAMES.consensus, kind: "ed25519", bytes: random(32) },
-    { name: KEY_NAMES.log, kind: "ed25519", bytes: random(32) },
-    { name: KEY_NAMES.cosigner, kind: "ed25519", bytes: random(32) },
-    { name: KEY_NAMES.cosignerPq, kind: "mldsa44", bytes: random(32) },
+    { name: KEY_NAMES.consensus, kind: "ed25519", bytes: random(limits.SEED_BYTES) },
+    { name: KEY_NAMES.log, kind: "ed25519", bytes: random(limits.SEED_BYTES) },
+    { name: KEY_NAMES.cosigner, kind: "ed25519", bytes: random(limits.SEED_BYTES) },
+    { name: KEY_NAMES.cosignerPq, kind: "mldsa44", bytes: random(limits.SEED_BYTES) },
   ]
 }
 
@@ -408,9 +409,11 @@ function policyOf(options: NetworkOptions): Policy {
   return {
     transportEncryption: options.transport,
     flashTextBytesMax: limits.CABLE_TEXT_BYTES_MAX_FLASH,
-    twoPersonFromPrecedence: options.twoPerson ? TWO_PERSON_PRECEDENCE : 6,
-    twoPersonFromClassification: options.twoPerson ? TWO_PERSON_CLASSIFICATION : 5,
-    epochKeyKeepHours: EPOCH_KEEP_HOURS,
+    twoPersonFromPrecedence: options.twoPerson ? TWO_PERSON_PRECEDENCE : PRECEDENCES.list.length,
+    twoPersonFromClassification: options.twoPerson
+      ? TWO_PERSON_CLASSIFICATION
+      : CLASSIFICATIONS.list.length,
+    epochKeyKeepHours: limits.EPOCH_KEY_KEEP_HOURS,
     desks: [1],
   }
 }

@@ -5,6 +5,8 @@
 
 import { randomFillSync } from "node:crypto"
 import { join } from "node:path"
+import { LABELS, labelBytes } from "../protocol/labels.ts"
+import { AEAD_KEY_BYTES } from "../protocol/limits.ts"
 import type { NodeService } from "./api/routes.ts"
 import { startServer, type ApiServer } from "./api/server.ts"
 import { recordBoot } from "./boot.ts"
@@ -127,7 +129,10 @@ async function openSealed(home: Home, config: Config, keystore: Keystore): Promi
   const { bulkPercent, percent } = config.freeSpace
   const reserve = { bulkFreePercent: bulkPercent, freePercent: percent }
   const plain = await openDatabase({ path: join(home.store, "main"), reserve })
-  return sealDatabase(plain, { suite: nativeSuite, key: keystore.secret(KEY_NAMES.store), random })
+  // The boot record has its own key from the same secret (boot.ts).
+  const secret = keystore.secret(KEY_NAMES.store)
+  const key = nativeSuite.hkdfExpand(secret, labelBytes(LABELS.store), AEAD_KEY_BYTES)
+  return sealDatabase(plain, { suite: nativeSuite, key, random })
 }
 
 /** On a validator: its key with the log that belongs to it, or a refusal to sign. */

@@ -93,8 +93,7 @@ export const nativeSuite: Suite = {
   },
 
   x25519PublicKey: (secret) => derivePublicKey("x25519", secret),
-  x25519SharedSecret: (secret, publicKey) =>
-    agreeX25519(privateKey("x25519", secret), publicKey),
+  x25519SharedSecret: (secret, publicKey) => agreeX25519(privateKey("x25519", secret), publicKey),
   x25519Encapsulate(publicKey) {
     // Three quarters of the time that the import of a random secret takes.
     const ephemeral = generateKeyPairSync("x25519")

@@ -125,7 +125,7 @@ async function checkProof(
   )
   const directory = await directoryOf(options, genesis, founding)
   const { entry, header } = proven
-  facts["submitter"] = directory.mission(entry.submitter)?.facts.code ?? entry.submitter
+  facts["submitter"] = nameOf(directory, entry.submitter)
   facts["serial"] = entry.submitterSeq
   facts["entryIndex"] = proven.leafIndex
   facts["height"] = header.height
@@ -167,12 +167,17 @@ async function checkEnvelope(
   const { header, cableId } = verifyCopy(suite, copy, keyLookups(directory))
   const { core } = header
   facts["cable"] = toHex(cableId)
-  facts["sender"] = directory.mission(core.sender)?.facts.code ?? core.sender
-  facts["addressee"] = directory.mission(copy.rid)?.facts.code ?? copy.rid
+  facts["sender"] = nameOf(directory, core.sender)
+  facts["addressee"] = nameOf(directory, copy.rid)
   facts["serial"] = core.seq
   facts["kind"] = core.kind
   facts["created"] = new Date(core.createdMs).toISOString()
   facts["bytes"] = copy.body.length
+}
+
+/** A mission by its code; one that only the ledger knows, by its number. */
+function nameOf(directory: Directory, rid: number): string {
+  return directory.mission(rid)?.facts.code ?? `mission ${rid} (its code needs --ledger)`
 }
 
 /** The whole chain of reasons: the last one says what, the first says where. */

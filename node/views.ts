@@ -10,6 +10,7 @@ import {
   type ReceivedRow,
   type SentRow,
 } from "./delivery/rows.ts"
+import { isAtLeast } from "./delivery/sent.ts"
 import type { RaisedRow, SignalRow } from "./hotline/rows.ts"
 
 /** Turns rids into codes and key ids into names; unknown ones stay recognisable. */
@@ -119,9 +120,18 @@ export function addresseeOf(row: AddresseeRow, names: Names): AddresseeStatus {
     state: row.state,
     atMs: row.atMs,
     relays: names.codes(row.relays),
-    attempts: row.attempts,
+    attempts: attemptsOf(row),
     ...(row.reason === undefined ? {} : { reason: row.reason }),
   }
+}
+
+/**
+ * Tries to hand it over, the one that succeeded among them: rows count those that failed or ended at
+ * a relay.
+ */
+function attemptsOf({ state, attempts, relays }: AddresseeRow): number {
+  if (state === "refused") return Math.max(1, attempts)
+  return isAtLeast(state, "stored") && relays.length === 0 ? attempts + 1 : attempts
 }
 
 export function signalOf(row: SignalRow, names: Names, self: number): Signal {

@@ -9,6 +9,7 @@
  */
 
 import { ProtocolError, type ProtocolCode } from "./errors.ts"
+import { NESTING_MAX } from "./limits.ts"
 
 /** What the encoder takes; arrays nest. */
 export type Encodable = number | string | Uint8Array | readonly Encodable[]
@@ -20,9 +21,6 @@ const MAJOR_ARRAY = 4
 
 const utf8Encoder = new TextEncoder()
 const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-
-/** Deepest nesting of arrays that {@link Reader.raw} follows. */
-const DEPTH_MAX = 16
 
 /**
  * Encodes a value.
@@ -209,7 +207,7 @@ export class Reader {
 
   #skip(what: string, depth: number): void {
     const major = this.#peek(what) >> 5
-    if (depth > DEPTH_MAX) this.#fail("CODEC_LENGTH", what, `nested deeper than ${DEPTH_MAX}`)
+    if (depth > NESTING_MAX) this.#fail("CODEC_LENGTH", what, `nested deeper than ${NESTING_MAX}`)
     if (major === MAJOR_UINT) {
       this.uint(what)
     } else if (major === MAJOR_BYTES) {

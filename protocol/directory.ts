@@ -22,6 +22,9 @@ import {
 } from "./governance.ts"
 import {
   isMissionTaken,
+  keyMark,
+  missionKeyMarks,
+  validatorKeyMarks,
   verifyMissionRequest,
   type MissionFacts,
   type OfficerCertificate,
@@ -61,11 +64,10 @@ export type Outcome =
 
 interface OpenProposal {
   readonly proposal: Proposal
+  /** Members who proposed it, and who approve it, by key id. */
+  readonly sponsors: Set<string>
   readonly approvals: Set<string>
 }
-
-/** Proposals that wait for ballots; the oldest makes room. */
-const OPEN_PROPOSALS_MAX = 256
 
 export class Directory {
   readonly genesis: Genesis
@@ -78,7 +80,10 @@ export class Directory {
   readonly #bySigner = new Map<string, number>()
   readonly #officers = new Map<string, { rid: number; officer: OfficerCertificate }>()
   readonly #epochKeys = new Map<number, Map<number, PublishedEpochKey>>()
+  /** The oldest first. */
   readonly #proposals = new Map<string, OpenProposal>()
+  /** Keys of governance members and validators: no mission may have them. */
+  readonly #officeKeys: ReadonlySet<string>
   #stateHash: Uint8Array
   #nextRid: number
 
@@ -90,6 +95,9 @@ export class Directory {
     this.#stateHash = this.net
     this.genesis.missions.forEach((facts, index) => this.#admit(index + 1, facts, 0))
     this.#nextRid = this.genesis.missions.length + 1
+    const { members, validators } = this.genesis
+    const memberKeys = members.map(({ publicKey }) => keyMark(publicKey))
+    this.#officeKeys = new Set([...memberKeys, ...validators.flatMap(validatorKeyMarks)])
   }
 
   /** Hash over the actions taken so far; a proposal must name the one it builds on. */
@@ -149,12 +157,12 @@ export class Directory {
     if (keys === undefined) return undefined
     const current = keys.get(epochAt(nowMs))
     if (current !== undefined) return current
-    return [...keys.values()].reduce((a, b) => (b.epoch > a.epoch ? b : a))
+    return keys.get(newestOf(keys))
   }
 
   newestEpoch(rid: number): number | undefined {
     const keys = this.#epochKeys.get(rid)
-    return keys === undefined ? undefined : Math.max(...keys.keys())
+    return keys === undefined ? undefined : newestOf(keys)
   }
 
   /**
@@ -188,16 +196,31 @@ export class Directory {
     if (governance.type === "proposal") {
       const { proposal, id } = governance
       if (proposal.action.type === "admit") this.#demandAdmissible(proposal.action.request)
-      // A repeated proposal keeps the ballots that it has.
-      if (this.#proposals.has(bytesToHex(id))) return { type: "proposed", proposalId: id }
-      if (this.#proposals.size >= OPEN_PROPOSALS_MAX) {
-        const oldest = this.#proposals.keys().next()
-        if (oldest.done !== true) this.#proposals.delete(oldest.value)
-      }
-      this.#proposals.set(bytesToHex(id), { proposal, approvals: new Set() })
+      this.#sponsor(bytesToHex(id), proposal, bytesToHex(governance.memberId))
       return { type: "proposed", proposalId: id }
     }
     return this.#vote(governance.ballot.proposalId, governance, height)
+  }
+
+  /**
+   * Opens a proposal; one that is open already keeps its ballots. A member who proposes too much
+   * pushes out its own oldest, and nothing that another member stands behind.
+   */
+  #sponsor(id: string, proposal: Proposal, member: string): void {
+    const open = this.#proposals.get(id) ?? {
+      proposal,
+      sponsors: new Set<string>(),
+      approvals: new Set<string>(),
+    }
+    this.#proposals.set(id, open)
+    if (open.sponsors.has(member)) return
+    const own = [...this.#proposals].filter(([, { sponsors }]) => sponsors.has(member))
+    open.sponsors.add(member)
+    const [oldest] = own
+    if (oldest === undefined || own.length < limits.OPEN_PROPOSALS_PER_MEMBER_MAX) return
+    const [name, { sponsors }] = oldest
+    sponsors.delete(member)
+    if (sponsors.size === 0) this.#proposals.delete(name)
   }
 
   #demandMember(governance: GovernancePayload, trusted: boolean): void {
@@ -244,6 +267,10 @@ export class Directory {
     const taken = this.missions().find((mission) => isMissionTaken(facts, mission.facts))
     if (taken !== undefined) {
       const why = `mission ${facts.code}: its code or a key of it belongs to ${taken.facts.code}`
+      throw new ProtocolError("GOVERNANCE_INVALID", why)
+    }
+    if (missionKeyMarks(facts).some((mark) => this.#officeKeys.has(mark))) {
+      const why = `mission ${facts.code}: a key of it is a governance member's or a validator's`
       throw new ProtocolError("GOVERNANCE_INVALID", why)
     }
     if (this.#missions.size >= limits.MISSIONS_MAX) {
@@ -324,11 +351,18 @@ export class Directory {
       keys.set(key.epoch, { ...key, hash, createdMs: since })
     }
     // Only keys that a sender may still choose are kept: the newest, and the span ahead of it.
-    const newest = Math.max(...keys.keys())
+    const newest = newestOf(keys)
     for (const epoch of keys.keys()) {
       if (epoch < newest - limits.EPOCHS_AHEAD_MAX) keys.delete(epoch)
     }
     this.#epochKeys.set(mission.rid, keys)
     return { type: "epoch-keys", rid: mission.rid }
   }
+}
+
+/** The newest epoch of a mission that has published; -1 for none. */
+function newestOf(keys: ReadonlyMap<number, PublishedEpochKey>): number {
+  let newest = -1
+  for (const epoch of keys.keys()) newest = Math.max(newest, epoch)
+  return newest
 }

@@ -7,8 +7,7 @@
  * payload's hash. Payloads are opaque here.
  */
 
-import { concatBytes } from "@noble/hashes/utils.js"
-import { equalBytes } from "./bytes.ts"
+import { concatBytes, equalBytes } from "./bytes.ts"
 import { ProtocolError } from "./errors.ts"
 import { FieldReader, FieldWriter } from "./fields.ts"
 import { LABELS, labelBytes } from "./labels.ts"
@@ -56,8 +55,11 @@ export interface Batch {
 /** Signs with a private key that stays where it is. */
 export type Signer = (message: Uint8Array) => Uint8Array
 
-/** Bytes of a batch besides its entries: head 14, signature 64. */
-const BATCH_FRAME_BYTES = 2 + 8 + 4 + ED25519_SIGNATURE_BYTES
+/** Submitter, first serial and count. */
+const BATCH_HEAD_BYTES = 2 + 8 + 4
+/** Bytes of a batch besides its entries. */
+const BATCH_FRAME_BYTES = BATCH_HEAD_BYTES + ED25519_SIGNATURE_BYTES
+const NO_PAYLOAD = new Uint8Array(0)
 
 /** The commitment of a message entry: SHA-256(label ‖ salt ‖ cableId). */
 export function entryCommitment(suite: Suite, salt: Uint8Array, cableId: Uint8Array): Uint8Array {
@@ -73,8 +75,7 @@ export function messageEntry(
   timeMs: number,
   commitment: Uint8Array,
 ): Entry {
-  const payload = new Uint8Array(0)
-  return { type: "message", submitter, submitterSeq, timeMs, commitment, payload }
+  return { type: "message", submitter, submitterSeq, timeMs, commitment, payload: NO_PAYLOAD }
 }
 
 /** An entry that carries its payload in clear (types 3, 4, 5). */
@@ -96,18 +97,28 @@ export function payloadEntry(
  * belongs or none where one belongs, an entry above `ENTRY_BYTES_MAX`, a number out of its field.
  */
 export function encodeEntry(entry: Entry): Uint8Array {
-  assertLength("commitment", entry.commitment, HASH_BYTES)
-  const length = ENTRY_HEAD_BYTES + entry.payload.length
+  const writer = new FieldWriter(entryLength(entry))
+  writeEntry(writer, entry)
+  return writer.finish()
+}
+
+function entryLength({ payload }: Entry): number {
+  const length = ENTRY_HEAD_BYTES + payload.length
   if (length > ENTRY_BYTES_MAX) {
     invalid(`expected at most ${ENTRY_BYTES_MAX} bytes, got ${length}`)
   }
+  return length
+}
+
+function writeEntry(writer: FieldWriter, entry: Entry): void {
+  assertLength("commitment", entry.commitment, HASH_BYTES)
   if ((entry.type === "message") !== (entry.payload.length === 0)) {
     invalid(`type ${entry.type} with a payload of ${entry.payload.length} bytes`)
   }
   assertRange("submitter", entry.submitter, 0, 0xffff)
   assertRange("serial", entry.submitterSeq, 1, Number.MAX_SAFE_INTEGER)
   assertRange("time", entry.timeMs, 0, Number.MAX_SAFE_INTEGER)
-  return new FieldWriter(length)
+  writer
     .u8(ENTRY_VERSION)
     .u8(ENTRY_TYPES[entry.type])
     .u16(entry.submitter)
@@ -116,7 +127,6 @@ export function encodeEntry(entry: Entry): Uint8Array {
     .u16(0)
     .bytes(entry.commitment)
     .bytes(entry.payload)
-    .finish()
 }
 
 /**
@@ -138,7 +148,7 @@ export function decodeEntry(suite: Suite, bytes: Uint8Array): Entry {
   const timeMs = reader.u64("time")
   if (reader.u16("reserved") !== 0) reader.fail("ENTRY_INVALID", "reserved", "expected 0")
   const commitment = reader.bytes("commitment", HASH_BYTES)
-  const payload = reader.bytes("payload", reader.left)
+  const payload = reader.left === 0 ? NO_PAYLOAD : reader.bytes("payload", reader.left)
   if (type === "message") {
     if (payload.length !== 0) {
       reader.fail(
@@ -158,15 +168,18 @@ export function decodeEntry(suite: Suite, bytes: Uint8Array): Entry {
 /**
  * What the submit key signs:
  * label ‖ chain_id ‖ submitter u16 ‖ first_seq u64 ‖ count u32 ‖ SHA-256(length-prefixed entries).
+ *
+ * `encodedEntries` spares the encoding where the caller has it.
  */
 export function batchSignedBytes(
   suite: Suite,
   chainId: Uint8Array,
   batch: Omit<Batch, "signature">,
+  encodedEntries: Uint8Array = encodeEntries(batch.entries),
 ): Uint8Array {
   assertLength("chain id", chainId, HASH_BYTES)
   const label = labelBytes(LABELS.batch)
-  const entriesHash = suite.sha256(encodeEntries(batch.entries))
+  const entriesHash = suite.sha256(encodedEntries)
   return new FieldWriter(label.length + HASH_BYTES + 2 + 8 + 4 + HASH_BYTES)
     .bytes(label)
     .bytes(chainId)
@@ -198,7 +211,8 @@ export function signBatch(
 }
 
 /**
- * Checks the signature of a batch against its submitter's submit key at that height.
+ * Checks the signature of a batch against its submitter's submit key at that height. `encoded` is
+ * {@link encodeBatch}'s answer for this batch, where the caller has it.
  *
  * @throws {@link ProtocolError} `BATCH_SIGNATURE`.
  */
@@ -207,8 +221,9 @@ export function verifyBatch(
   chainId: Uint8Array,
   batch: Batch,
   submitKey: Uint8Array,
+  encoded?: Uint8Array,
 ): void {
-  const signed = batchSignedBytes(suite, chainId, batch)
+  const signed = batchSignedBytes(suite, chainId, batch, encoded && entriesPart(encoded))
   if (!suite.ed25519Verify(submitKey, signed, batch.signature)) {
     const which = `submitter ${batch.submitter}, first serial ${batch.firstSeq}`
     throw new ProtocolError("BATCH_SIGNATURE", `batch: signature does not verify, ${which}`)
@@ -218,14 +233,25 @@ export function verifyBatch(
 /** submitter u16 ‖ first_seq u64 ‖ count u32 ‖ (length u16 ‖ entry) × count ‖ signature[64]. */
 export function encodeBatch(batch: Batch): Uint8Array {
   checkBatch(batch)
-  const entries = encodeEntries(batch.entries)
-  return new FieldWriter(BATCH_FRAME_BYTES + entries.length)
+  const writer = new FieldWriter(batchBytes(batch))
     .u16(batch.submitter)
     .u64(batch.firstSeq)
     .u32(batch.entries.length)
-    .bytes(entries)
-    .bytes(batch.signature)
-    .finish()
+  writeEntries(writer, batch.entries)
+  return writer.bytes(batch.signature).finish()
+}
+
+/** The encoded entries in {@link encodeBatch}'s answer: views, valid as long as it is. */
+export function entriesIn(encoded: Uint8Array): Uint8Array[] {
+  const reader = new FieldReader(entriesPart(encoded), "batch")
+  const entries: Uint8Array[] = []
+  while (reader.left > 0) entries.push(reader.view("entry", reader.u16("entry length")))
+  return entries
+}
+
+/** (length u16 ‖ entry) × count of an encoded batch. */
+function entriesPart(encoded: Uint8Array): Uint8Array {
+  return encoded.subarray(BATCH_HEAD_BYTES, encoded.length - ED25519_SIGNATURE_BYTES)
 }
 
 /**
@@ -262,12 +288,15 @@ export function batchBytes(batch: Omit<Batch, "signature">): number {
 }
 
 function encodeEntries(entries: readonly Entry[]): Uint8Array {
-  const encoded = entries.map(encodeEntry)
   let length = 0
-  for (const entry of encoded) length += 2 + entry.length
+  for (const entry of entries) length += 2 + ENTRY_HEAD_BYTES + entry.payload.length
   const writer = new FieldWriter(length)
-  for (const entry of encoded) writer.u16(entry.length).bytes(entry)
+  writeEntries(writer, entries)
   return writer.finish()
+}
+
+function writeEntries(writer: FieldWriter, entries: readonly Entry[]): void {
+  for (const entry of entries) writeEntry(writer.u16(entryLength(entry)), entry)
 }
 
 function checkBatch(batch: Omit<Batch, "signature">): void {

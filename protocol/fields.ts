@@ -11,29 +11,29 @@ import { ProtocolError, type ProtocolCode } from "./errors.ts"
 /** Fills exactly the number of bytes that it was made for. Wrong sizes are mistakes of ours. */
 export class FieldWriter {
   readonly #bytes: Uint8Array
-  readonly #view: DataView
   #offset = 0
 
   constructor(length: number) {
     this.#bytes = new Uint8Array(length)
-    this.#view = new DataView(this.#bytes.buffer)
   }
 
   u8(value: number): this {
     assertUint(value, 0xff)
-    this.#view.setUint8(this.#advance(1), value)
+    this.#bytes[this.#advance(1)] = value
     return this
   }
 
   u16(value: number): this {
     assertUint(value, 0xffff)
-    this.#view.setUint16(this.#advance(2), value)
+    const at = this.#advance(2)
+    this.#bytes[at] = value >>> 8
+    this.#bytes[at + 1] = value
     return this
   }
 
   u32(value: number): this {
     assertUint(value, 0xffff_ffff)
-    this.#view.setUint32(this.#advance(4), value)
+    this.#word(this.#advance(4), value)
     return this
   }
 
@@ -41,8 +41,8 @@ export class FieldWriter {
   u64(value: number): this {
     assertUint(value, Number.MAX_SAFE_INTEGER)
     const at = this.#advance(8)
-    this.#view.setUint32(at, Math.floor(value / 0x1_0000_0000))
-    this.#view.setUint32(at + 4, value % 0x1_0000_0000)
+    this.#word(at, Math.floor(value / 0x1_0000_0000))
+    this.#word(at + 4, value % 0x1_0000_0000)
     return this
   }
 
@@ -55,6 +55,15 @@ export class FieldWriter {
   finish(): Uint8Array {
     assert(this.#offset === this.#bytes.length, "a fixed layout was not filled")
     return this.#bytes
+  }
+
+  // A `DataView` of each small layout costs several times what it is used for.
+  #word(at: number, value: number): void {
+    const bytes = this.#bytes
+    bytes[at] = value >>> 24
+    bytes[at + 1] = value >>> 16
+    bytes[at + 2] = value >>> 8
+    bytes[at + 3] = value
   }
 
   #advance(length: number): number {
@@ -72,14 +81,12 @@ export class FieldWriter {
  */
 export class FieldReader {
   readonly #bytes: Uint8Array
-  readonly #view: DataView
   readonly #name: string
   #offset = 0
 
   /** `name` is the thing being read, such as `block header`. */
   constructor(bytes: Uint8Array, name: string) {
     this.#bytes = bytes
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#name = name
   }
 
@@ -89,21 +96,21 @@ export class FieldReader {
   }
 
   u8(what: string, max = 0xff): number {
-    return this.#upTo(what, max, this.#view.getUint8(this.#advance(what, 1)))
+    return this.#upTo(what, max, this.#unsigned(this.#advance(what, 1), 1))
   }
 
   u16(what: string, max = 0xffff): number {
-    return this.#upTo(what, max, this.#view.getUint16(this.#advance(what, 2)))
+    return this.#upTo(what, max, this.#unsigned(this.#advance(what, 2), 2))
   }
 
   u32(what: string, max = 0xffff_ffff): number {
-    return this.#upTo(what, max, this.#view.getUint32(this.#advance(what, 4)))
+    return this.#upTo(what, max, this.#unsigned(this.#advance(what, 4), 4))
   }
 
   /** Eight bytes; refused from 2^53 on. */
   u64(what: string): number {
     const at = this.#advance(what, 8)
-    const value = this.#view.getUint32(at) * 0x1_0000_0000 + this.#view.getUint32(at + 4)
+    const value = this.#unsigned(at, 4) * 0x1_0000_0000 + this.#unsigned(at + 4, 4)
     return this.#upTo(what, Number.MAX_SAFE_INTEGER, value)
   }
 
@@ -135,6 +142,14 @@ export class FieldReader {
   fail(code: ProtocolCode, what: string, why: string): never {
     const place = `at byte ${this.#offset} of ${this.#bytes.length}`
     throw new ProtocolError(code, `${this.#name}: ${what}: ${why} ${place}`)
+  }
+
+  #unsigned(at: number, length: number): number {
+    let value = 0
+    for (let index = at; index < at + length; index++) {
+      value = value * 0x100 + (this.#bytes[index] ?? 0)
+    }
+    return value
   }
 
   #upTo(what: string, max: number, value: number): number {

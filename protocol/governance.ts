@@ -5,14 +5,15 @@
  * block in which the ballots for it reach the threshold of its class of action.
  */
 
-import { bytesToHex } from "@noble/hashes/utils.js"
 import { equalBytes } from "./bytes.ts"
 import { decode, encode, type Reader } from "./codec.ts"
 import { isCompositeValid } from "./composite.ts"
 import { ProtocolError } from "./errors.ts"
 import {
-  isMissionTaken,
+  keyMark,
+  missionKeyMarks,
   readVersion,
+  validatorKeyMarks,
   verifyMissionRequest,
   verifyValidator,
   type MissionFacts,
@@ -22,6 +23,7 @@ import { keyId, type CompositeSigner } from "./keys.ts"
 import { LABELS } from "./labels.ts"
 import * as limits from "./limits.ts"
 import type { Suite } from "./suite.ts"
+import { CLASSIFICATIONS, PRECEDENCES } from "./words.ts"
 
 /** How the links between nodes are encrypted; one for the whole network. */
 export type TransportEncryption = "noise" | "tls-pq"
@@ -58,7 +60,7 @@ export interface Thresholds {
 
 export interface Genesis {
   readonly name: string
-  /** Origin line of the log, such as `ledger.mofa.gov.bd/tarbarta`. */
+  /** Origin line of the log ({@link isOrigin}), such as `ledger.mofa.gov.bd/tarbarta`. */
   readonly origin: string
   readonly createdMs: number
   /** Stands for `net` wherever the genesis itself is signed for. */
@@ -79,8 +81,15 @@ export interface GenesisParts extends Omit<Genesis, "missions" | "validators" | 
 }
 
 const VERSION = 1
-const MEMBERS_MAX = 16
 const ENCRYPTIONS: readonly TransportEncryption[] = ["noise", "tls-pq"]
+
+// Printable ASCII without the space and the plus sign, which end a name in C2SP's notes and keys.
+const ORIGIN_PATTERN = /^[!-*,-~]+$/
+
+/** True for text that can be the first line of a checkpoint and the name in a verifier key. */
+export function isOrigin(text: string): boolean {
+  return ORIGIN_PATTERN.test(text)
+}
 
 /** What a governance member signs to prove possession of its key. */
 export function memberStatement(nonce: Uint8Array, member: GovernanceMember): Uint8Array {
@@ -126,11 +135,15 @@ export function networkId(suite: Suite, genesisBytes: Uint8Array): Uint8Array {
  * Decodes a genesis and checks every proof of possession in it.
  *
  * @throws ProtocolError `CODEC_*`, `CERTIFICATE_INVALID`, or `GENESIS_INVALID` for a threshold that
- * no ballot count can reach, a repeated member, code or key, or a validator that is no founding
- * mission.
+ * no ballot count can reach, a repeated member, code, desk or key, a validator that is no founding
+ * mission, or an origin that no checkpoint can carry.
  */
 export function verifyGenesis(suite: Suite, bytes: Uint8Array): Genesis {
   const parts = decode(bytes, "genesis", limits.GENESIS_BYTES_MAX, readGenesis)
+  if (!isOrigin(parts.origin)) {
+    const why = "expected printable ASCII without spaces and plus signs"
+    throw new ProtocolError("GENESIS_INVALID", `origin of the log: ${why}`)
+  }
   for (const member of parts.members) {
     const statement = memberStatement(parts.nonce, member)
     const valid = isCompositeValid(
@@ -174,7 +187,7 @@ function readGenesis(reader: Reader): GenesisParts {
     thresholds: readThresholds(reader),
     members: reader.list(
       "members",
-      MEMBERS_MAX,
+      limits.GOVERNANCE_MEMBERS_MAX,
       () => {
         reader.array("member", 3)
         return {
@@ -209,9 +222,12 @@ function readPolicy(reader: Reader): Policy {
   return {
     transportEncryption: encryption,
     flashTextBytesMax: reader.uint("flashTextBytesMax", limits.CABLE_TEXT_BYTES_MAX_IMMEDIATE),
-    twoPersonFromPrecedence: reader.uint("twoPersonFromPrecedence", 6),
-    twoPersonFromClassification: reader.uint("twoPersonFromClassification", 5),
-    epochKeyKeepHours: reader.uint("epochKeyKeepHours", 24 * 60),
+    twoPersonFromPrecedence: reader.uint("twoPersonFromPrecedence", PRECEDENCES.list.length),
+    twoPersonFromClassification: reader.uint(
+      "twoPersonFromClassification",
+      CLASSIFICATIONS.list.length,
+    ),
+    epochKeyKeepHours: reader.uint("epochKeyKeepHours", limits.EPOCH_KEY_KEEP_HOURS_MAX),
     desks: reader.list("desks", limits.SIGNAL_RECIPIENTS_MAX, () => reader.uint("desk", 0xffff), 1),
   }
 }
@@ -219,41 +235,44 @@ function readPolicy(reader: Reader): Policy {
 function readThresholds(reader: Reader): Thresholds {
   reader.array("thresholds", 5)
   return {
-    revoke: reader.uint("revoke", MEMBERS_MAX),
-    admit: reader.uint("admit", MEMBERS_MAX),
-    policy: reader.uint("policy", MEMBERS_MAX),
-    upgrade: reader.uint("upgrade", MEMBERS_MAX),
-    recover: reader.uint("recover", MEMBERS_MAX),
+    revoke: reader.uint("revoke", limits.GOVERNANCE_MEMBERS_MAX),
+    admit: reader.uint("admit", limits.GOVERNANCE_MEMBERS_MAX),
+    policy: reader.uint("policy", limits.GOVERNANCE_MEMBERS_MAX),
+    upgrade: reader.uint("upgrade", limits.GOVERNANCE_MEMBERS_MAX),
+    recover: reader.uint("recover", limits.GOVERNANCE_MEMBERS_MAX),
   }
 }
 
-/** One key under two names would be one holder that counts, or is addressed, as two. */
+/**
+ * One key under two names would be one holder that counts, or is addressed, as two; one key in two
+ * offices would let a signature made in one pass for the other's.
+ */
 function demandUnique(
   parts: GenesisParts,
   missions: readonly MissionFacts[],
   validators: readonly ValidatorFacts[],
 ): void {
-  const refuse = (why: string): never => {
-    throw new ProtocolError("GENESIS_INVALID", why)
-  }
-  parts.members.forEach((member, index) => {
-    const isTaken = parts.members
-      .slice(0, index)
-      .some((by) => by.name === member.name || equalBytes(by.publicKey, member.publicKey))
-    if (isTaken) refuse(`governance member ${member.name}: its name or key stands twice`)
-  })
-  missions.forEach((mission, index) => {
-    const isTaken = missions.slice(0, index).some((by) => isMissionTaken(mission, by))
-    if (isTaken) refuse(`mission ${mission.code}: its code or a key of it stands twice`)
-  })
   const seen = new Set<string>()
-  for (const { rid, consensusKey, logKey, cosignerKey, cosignerPqKey } of validators) {
-    const keys = [consensusKey, logKey, cosignerKey, cosignerPqKey].map(bytesToHex)
-    for (const mark of [`rid ${rid}`, ...keys]) {
-      if (seen.has(mark)) refuse(`validator ${rid}: its number or a key of it stands twice`)
+  const claim = (holder: string, marks: readonly string[]): void => {
+    for (const mark of marks) {
+      if (seen.has(mark)) {
+        const why = "its name, its number or a key of it stands twice"
+        throw new ProtocolError("GENESIS_INVALID", `${holder}: ${why}`)
+      }
       seen.add(mark)
     }
   }
+  for (const { name, publicKey } of parts.members) {
+    claim(`governance member ${name}`, [`member ${name}`, keyMark(publicKey)])
+  }
+  for (const mission of missions) {
+    claim(`mission ${mission.code}`, [`code ${mission.code}`, ...missionKeyMarks(mission)])
+  }
+  for (const validator of validators) {
+    const { rid } = validator
+    claim(`validator ${rid}`, [`validator ${rid}`, ...validatorKeyMarks(validator)])
+  }
+  for (const desk of parts.policy.desks) claim(`desk ${desk}`, [`desk ${desk}`])
 }
 
 // --- proposals and ballots ------------------------------------------------------------------
@@ -397,7 +416,7 @@ function readAction(reader: Reader): Action {
 }
 
 function decodeBallot(bytes: Uint8Array): Ballot {
-  return decode(bytes, "ballot", 1_024, (reader) => {
+  return decode(bytes, "ballot", limits.BALLOT_BYTES_MAX, (reader) => {
     reader.array("ballot", 4)
     reader.label(LABELS.ballot)
     const net = reader.bytes("net", limits.HASH_BYTES)

@@ -16,6 +16,7 @@ import type { CompositeSigner } from "./keys.ts"
 import { LABELS, labelBytes } from "./labels.ts"
 import * as limits from "./limits.ts"
 import type { Suite } from "./suite.ts"
+import { CLASSIFICATIONS } from "./words.ts"
 
 /** What an officer may do; a certificate holds any set of them. */
 export const OFFICER_ROLES = [
@@ -198,15 +199,20 @@ export function isMissionTaken(facts: MissionFacts, by: MissionFacts): boolean {
 }
 
 function marksOf(facts: MissionFacts): string[] {
-  return [facts.code, ...keyMarks(facts)]
+  return [facts.code, ...missionKeyMarks(facts)]
 }
 
 /** The last 32 bytes tell keys apart; of a composite key they are its whole Ed25519 half. */
-function keyMarks(facts: MissionFacts): string[] {
+export function keyMark(key: Uint8Array): string {
+  return bytesToHex(key.subarray(-32))
+}
+
+/** Marks of all of a mission's keys, its officers' included. */
+export function missionKeyMarks(facts: MissionFacts): string[] {
   const officers = facts.officers.map((officer) => officer.publicKey)
   const { identityKey, signingKey, transportKey, submitKey, witnessKey, witnessPqKey } = facts
   const keys = [identityKey, signingKey, transportKey, submitKey, witnessKey, witnessPqKey]
-  return [...keys, ...officers].map((key) => bytesToHex(key.subarray(-32)))
+  return [...keys, ...officers].map(keyMark)
 }
 
 function hasRepeat(names: readonly string[]): boolean {
@@ -230,6 +236,11 @@ export interface ValidatorFacts {
   readonly cosignerKey: Uint8Array
   /** ML-DSA-44, cosignature 0x06. */
   readonly cosignerPqKey: Uint8Array
+}
+
+/** Marks of the four keys, as {@link keyMark}. */
+export function validatorKeyMarks(facts: ValidatorFacts): string[] {
+  return [facts.consensusKey, facts.logKey, facts.cosignerKey, facts.cosignerPqKey].map(keyMark)
 }
 
 export interface ValidatorSigners {
@@ -262,7 +273,7 @@ export function verifyValidator(suite: Suite, bytes: Uint8Array, net: Uint8Array
   const record = decode(bytes, "validator", limits.REQUEST_BYTES_MAX, (reader) => {
     reader.array("validator", 5)
     return {
-      body: reader.bytesUpTo("body", 4_096),
+      body: reader.bytesUpTo("body", limits.VALIDATOR_BYTES_MAX),
       consensus: reader.bytes("consensus proof", limits.ED25519_SIGNATURE_BYTES),
       log: reader.bytes("log proof", limits.ED25519_SIGNATURE_BYTES),
       cosigner: reader.bytes("cosigner proof", limits.ED25519_SIGNATURE_BYTES),
@@ -341,7 +352,7 @@ function decodeFacts(bytes: Uint8Array): MissionFacts {
     if (hasRepeat(facts.officers.map((officer) => officer.name))) {
       reader.fail("CERTIFICATE_INVALID", "officers", "a name stands twice")
     }
-    if (hasRepeat(keyMarks(facts))) {
+    if (hasRepeat(missionKeyMarks(facts))) {
       reader.fail("CERTIFICATE_INVALID", "keys", "one key stands twice")
     }
     return facts
@@ -355,7 +366,7 @@ function readOfficer(reader: Reader): OfficerCertificate {
   return {
     name,
     roles: OFFICER_ROLES.filter((_, index) => (bits & (1 << index)) !== 0),
-    clearance: reader.uint("clearance", 4),
+    clearance: reader.uint("clearance", CLASSIFICATIONS.list.length - 1),
     publicKey: reader.bytes("officer key", limits.COMPOSITE_KEY_BYTES),
     possession: reader.bytes("officer proof", limits.COMPOSITE_SIGNATURE_BYTES),
   }
@@ -401,7 +412,7 @@ function encodeValidator(net: Uint8Array, facts: ValidatorFacts): Uint8Array {
 }
 
 function decodeValidator(bytes: Uint8Array, net: Uint8Array): ValidatorFacts {
-  return decode(bytes, "validator facts", 4_096, (reader) => {
+  return decode(bytes, "validator facts", limits.VALIDATOR_BYTES_MAX, (reader) => {
     reader.array("validator facts", 7)
     reader.label(LABELS.validator)
     const foundNet = reader.bytes("net", limits.HASH_BYTES)
@@ -415,8 +426,7 @@ function decodeValidator(bytes: Uint8Array, net: Uint8Array): ValidatorFacts {
       cosignerKey: reader.bytes("cosignerKey", limits.ED25519_KEY_BYTES),
       cosignerPqKey: reader.bytes("cosignerPqKey", limits.MLDSA44_KEY_BYTES),
     }
-    const keys = [facts.consensusKey, facts.logKey, facts.cosignerKey]
-    if (hasRepeat(keys.map(bytesToHex))) {
+    if (hasRepeat(validatorKeyMarks(facts))) {
       reader.fail("CERTIFICATE_INVALID", "keys", "one key stands twice")
     }
     return facts

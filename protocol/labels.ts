@@ -57,6 +57,7 @@ export const LABELS = {
   ledgerCopy: "TB1/ledger-copy",
   keystore: "TB1/keystore",
   boot: "TB1/boot",
+  store: "TB1/store",
   // ledger (LEDGER §1; each ends in NUL so that none is a prefix of another)
   commit: "tarbarta/commit/v1\0",
   batch: "tarbarta/batch/v1\0",

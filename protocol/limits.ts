@@ -74,6 +74,8 @@ export const SIGNAL_TEXT_BYTES_MAX = 3_000
 export const SIGNAL_RECIPIENTS_MAX = 16
 /** A language tag such as "bn" or "en". */
 export const SIGNAL_LANGUAGE_BYTES_MAX = 16
+/** Deepest nesting of arrays that a decoder follows where it keeps a value as bytes. */
+export const NESTING_MAX = 16
 /** Largest core or header, in bytes. */
 export const HEADER_BYTES_MAX = 1 * KIB
 /** Officer signatures in a release record. */
@@ -117,6 +119,16 @@ export const MISSIONS_MAX = 128
 export const GENESIS_BYTES_MAX = 4 * MIB
 /** Largest request file of a mission. */
 export const REQUEST_BYTES_MAX = 40 * KIB
+/** Largest statement of a validator's keys. */
+export const VALIDATOR_BYTES_MAX = 4 * KIB
+/** Members of governance; thresholds are at most this. */
+export const GOVERNANCE_MEMBERS_MAX = 16
+/** Proposals of one member that wait for ballots; its oldest makes room. */
+export const OPEN_PROPOSALS_PER_MEMBER_MAX = 16
+/** Largest statement of a ballot. */
+export const BALLOT_BYTES_MAX = 1 * KIB
+/** Blocks for which a proposal of our own may wait for its ballots. */
+export const PROPOSAL_BLOCKS = 100_000
 /** Epoch keys in one entry. */
 export const EPOCH_KEYS_PER_ENTRY_MAX = 32
 /** Length of a key epoch. */
@@ -125,6 +137,11 @@ export const EPOCH_MS = DAY_MS
 export const EPOCHS_AHEAD = 2
 /** Epochs ahead that the directory accepts (announced isolation). */
 export const EPOCHS_AHEAD_MAX = 60
+/** How often a node looks whether a new day asks for new keys. */
+export const EPOCH_CHECK_MS = 10 * MINUTE_MS
+/** Contact time after the end of its epoch for which a key is kept: by default, and at most. */
+export const EPOCH_KEY_KEEP_HOURS = 72
+export const EPOCH_KEY_KEEP_HOURS_MAX = 60 * 24
 
 // --- ledger ---------------------------------------------------------------------------------
 
@@ -152,6 +169,8 @@ export const VOTE_VIEWS_BEHIND = 20
 export const VOTE_VIEWS_AHEAD = 50
 /** A validator does not vote for a block dated further ahead of its own clock. */
 export const BLOCK_AHEAD_MS = HOUR_MS
+/** Longest path in a proof: a tree of 2^53 leaves has no longer one. */
+export const PROOF_PATH_HASHES_MAX = 53
 /** Largest proof file: an entry, a path of 53 hashes, header, certificate and opening. */
 export const PROOF_BYTES_MAX = 80 * KIB
 
@@ -180,6 +199,10 @@ export const SYNC_POLL_MS = 30 * SECOND_MS
 export const RECEIPTS_PER_BATCH_MAX = 256
 /** Largest receipt: fixed fields and an officer's signature. */
 export const RECEIPT_BYTES_MAX = 4 * KIB
+/** Largest signed statement of a batch. */
+export const RECEIPTS_STATEMENT_BYTES_MAX = 128
+/** Longest path in a batch: log2 of {@link RECEIPTS_PER_BATCH_MAX}. */
+export const RECEIPTS_PATH_HASHES_MAX = 8
 /** Largest batch of receipts as it travels. */
 export const RECEIPTS_BYTES_MAX = 1 * MIB
 /**
@@ -245,8 +268,16 @@ export const KEEPALIVE_BULK_MS = 30 * SECOND_MS
 export const DUPLICATE_LINGER_MS = 30 * SECOND_MS
 /** A small request (control, receipts, status). */
 export const REQUEST_TIMEOUT_MS = 30 * SECOND_MS
-/** Largest small request or answer. */
-export const REQUEST_MESSAGE_BYTES_MAX = 1 * MIB
+/** Array head, version and head of a byte string, in front of what a message carries. */
+export const MESSAGE_HEAD_BYTES_MAX = 16
+/** Largest message that carries numbers alone. */
+export const NUMBERS_BYTES_MAX = 64
+/** Largest answer to a copy, receipts or a batch: a status, or a number. */
+export const STATUS_BYTES_MAX = 1 * KIB
+/** Largest copy of a signal as it travels, its head included. */
+export const SIGNAL_MESSAGE_BYTES_MAX = 32 * KIB
+/** Largest answer to a request for blocks; one block of the largest size always fits. */
+export const BLOCKS_MESSAGE_BYTES_MAX = 2 * BLOCK_BYTES_MAX
 
 // --- native suite ---------------------------------------------------------------------------
 
@@ -323,6 +354,10 @@ export const API_BODIES_BYTES_MAX = 64 * MIB
 export const API_CONNECTIONS_MAX = 32
 /** Requests under way that one client process has; more of them wait in the client. */
 export const API_CLIENT_REQUESTS_MAX = 8
+/** Requests that one connection may bring, one after another. */
+export const API_REQUESTS_PER_CONNECTION_MAX = 100
+/** How often connections are looked at for the two limits of time that follow. */
+export const API_TIMEOUT_CHECK_MS = 1 * SECOND_MS
 /** From the accepted socket to the end of the request's headers. */
 export const API_HEADERS_TIMEOUT_MS = 5 * SECOND_MS
 /** From the accepted socket to the end of the request's body. */

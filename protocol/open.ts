@@ -18,7 +18,7 @@ import { anchorSalt, saltHash, type Header } from "./header.ts"
 import { decodeSignal, validateSignal, type SignalContent } from "./hotline.ts"
 import { decodeInner, paddedInnerLength, type Inner } from "./inner.ts"
 import { LABELS, labelBytes } from "./labels.ts"
-import { HASH_BYTES } from "./limits.ts"
+import { BODY_HEADER_BYTES, HASH_BYTES } from "./limits.ts"
 import { unpad } from "./padding.ts"
 import {
   decodeRelease,
@@ -88,11 +88,14 @@ export function openCopy(suite: Suite, copy: EnvelopeCopy, lookups: OpenLookups)
   }
   const secret = openWrap(suite, seed, copy, header.coreHash)
 
-  if (!equalBytes(chunkedCommitment(copy.body), header.bodyCommit)) {
+  const { body } = copy
+  // A body that is too short to hold a commitment holds a wrong one.
+  const isCommitted = body.length >= BODY_HEADER_BYTES
+  if (!isCommitted || !equalBytes(chunkedCommitment(body), header.bodyCommit)) {
     throw new ProtocolError("ENVELOPE_COMMITMENT", "envelope body: not the one that is signed for")
   }
-  verifyBody(suite, copy.body, header)
-  const inner = openBody(suite, copy.body, header, secret)
+  verifyBody(suite, body, header)
+  const inner = openBody(suite, body, header, secret)
 
   checkWraps(suite, copy, header, inner, secret)
   const salt = checkDerived(suite, header, inner, secret)

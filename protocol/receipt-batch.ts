@@ -20,7 +20,9 @@ import {
   HASH_BYTES,
   RECEIPT_BYTES_MAX,
   RECEIPTS_BYTES_MAX,
+  RECEIPTS_PATH_HASHES_MAX,
   RECEIPTS_PER_BATCH_MAX,
+  RECEIPTS_STATEMENT_BYTES_MAX,
 } from "./limits.ts"
 import {
   checkReceipt,
@@ -32,10 +34,6 @@ import {
 import type { OfficerKey } from "./release.ts"
 import type { Suite } from "./suite.ts"
 import { buildTree, hashLeaf, isInTree } from "./tree.ts"
-
-const STATEMENT_BYTES_MAX = 128
-/** Longest path in a batch: log2 of {@link RECEIPTS_PER_BATCH_MAX} hashes. */
-const PATH_BYTES_MAX = 8 * HASH_BYTES
 
 /** What one signature says about a whole batch. */
 export interface ReceiptsStatement {
@@ -146,7 +144,7 @@ function encodeStatement(statement: ReceiptsStatement): Uint8Array {
  * @throws {@link ProtocolError} `CODEC_*`.
  */
 export function decodeStatement(bytes: Uint8Array): ReceiptsStatement {
-  return decode(bytes, "receipts statement", STATEMENT_BYTES_MAX, (reader) => {
+  return decode(bytes, "receipts statement", RECEIPTS_STATEMENT_BYTES_MAX, (reader) => {
     reader.array("statement", 7)
     reader.label(LABELS.receiptsRoot)
     const net = reader.bytes("net", HASH_BYTES)
@@ -169,7 +167,7 @@ export function decodeReceipts(bytes: Uint8Array): SignedReceipts {
   return decode(bytes, "receipts batch", RECEIPTS_BYTES_MAX, (reader) => {
     reader.array("batch", 5)
     reader.label(LABELS.receiptsBatch)
-    const statement = reader.bytesUpTo("statement", STATEMENT_BYTES_MAX)
+    const statement = reader.bytesUpTo("statement", RECEIPTS_STATEMENT_BYTES_MAX)
     const signerKid = reader.bytes("signerKid", HASH_BYTES)
     const signature = reader.bytes("signature", COMPOSITE_SIGNATURE_BYTES)
     let previous = -1
@@ -183,7 +181,7 @@ export function decodeReceipts(bytes: Uint8Array): SignedReceipts {
       return {
         index,
         receipt: reader.bytesUpTo("receipt", RECEIPT_BYTES_MAX),
-        path: reader.bytesUpTo("path", PATH_BYTES_MAX),
+        path: reader.bytesUpTo("path", RECEIPTS_PATH_HASHES_MAX * HASH_BYTES),
       }
     }
     const receipts = reader.list("receipts", RECEIPTS_PER_BATCH_MAX, readPlaced, 1)

@@ -8,65 +8,62 @@
 import { decode, encode, type Reader } from "./codec.ts"
 import * as limits from "./limits.ts"
 
-/** Array head, version and the head of a byte string, in front of what a message carries. */
-const FRAME_BYTES_MAX = 16
-
 /** Ids and limits of the protocols; `lane` says which connection carries them. */
 export const PROTOCOLS = {
   /** A copy of a cable to its addressee. */
   deliver: {
     id: "/tarbarta/deliver/1",
     lane: "bulk",
-    requestBytesMax: limits.ENVELOPE_BYTES_MAX + FRAME_BYTES_MAX,
-    answerBytesMax: 1_024,
+    requestBytesMax: limits.ENVELOPE_BYTES_MAX + limits.MESSAGE_HEAD_BYTES_MAX,
+    answerBytesMax: limits.STATUS_BYTES_MAX,
     timeoutMs: 10 * limits.REQUEST_TIMEOUT_MS,
   },
   /** A copy of a cable to a member that keeps it for its addressee. */
   relay: {
     id: "/tarbarta/relay/1",
     lane: "bulk",
-    requestBytesMax: limits.ENVELOPE_BYTES_MAX + FRAME_BYTES_MAX,
-    answerBytesMax: 1_024,
+    requestBytesMax: limits.ENVELOPE_BYTES_MAX + limits.MESSAGE_HEAD_BYTES_MAX,
+    answerBytesMax: limits.STATUS_BYTES_MAX,
     timeoutMs: 10 * limits.REQUEST_TIMEOUT_MS,
   },
   /** A copy of a signal to a desk. */
   hotline: {
     id: "/tarbarta/hotline/1",
     lane: "urgent",
-    requestBytesMax: 32 * 1_024,
-    answerBytesMax: 1_024,
+    requestBytesMax: limits.SIGNAL_MESSAGE_BYTES_MAX,
+    answerBytesMax: limits.STATUS_BYTES_MAX,
     timeoutMs: limits.REQUEST_TIMEOUT_MS,
   },
   /** A batch of signed receipts to the sender of what they are for. */
   receipt: {
     id: "/tarbarta/receipt/1",
     lane: "urgent",
-    requestBytesMax: limits.REQUEST_MESSAGE_BYTES_MAX * 2,
-    answerBytesMax: 1_024,
+    requestBytesMax: limits.RECEIPTS_BYTES_MAX + limits.MESSAGE_HEAD_BYTES_MAX,
+    answerBytesMax: limits.STATUS_BYTES_MAX,
     timeoutMs: limits.REQUEST_TIMEOUT_MS,
   },
   /** A batch of ledger entries to a validator. */
   submit: {
     id: "/tarbarta/submit/1",
     lane: "urgent",
-    requestBytesMax: limits.BATCH_BYTES_MAX + FRAME_BYTES_MAX,
-    answerBytesMax: 1_024,
+    requestBytesMax: limits.BATCH_BYTES_MAX + limits.MESSAGE_HEAD_BYTES_MAX,
+    answerBytesMax: limits.STATUS_BYTES_MAX,
     timeoutMs: limits.REQUEST_TIMEOUT_MS,
   },
   /** "My ledger has this height": sent after every final block and on contact. */
   height: {
     id: "/tarbarta/height/1",
     lane: "urgent",
-    requestBytesMax: 64,
-    answerBytesMax: 64,
+    requestBytesMax: limits.NUMBERS_BYTES_MAX,
+    answerBytesMax: limits.NUMBERS_BYTES_MAX,
     timeoutMs: limits.REQUEST_TIMEOUT_MS,
   },
   /** Blocks from a height on, for catching up. */
   blocks: {
     id: "/tarbarta/blocks/1",
     lane: "bulk",
-    requestBytesMax: 64,
-    answerBytesMax: 2 * limits.BLOCK_BYTES_MAX,
+    requestBytesMax: limits.NUMBERS_BYTES_MAX,
+    answerBytesMax: limits.BLOCKS_MESSAGE_BYTES_MAX,
     timeoutMs: 2 * limits.REQUEST_TIMEOUT_MS,
   },
 } as const
@@ -97,7 +94,7 @@ export function encodeCopyStatus(status: CopyStatus): Uint8Array {
 }
 
 export function decodeCopyStatus(bytes: Uint8Array): CopyStatus {
-  return decode(bytes, "copy answer", 1_024, (reader) => {
+  return decode(bytes, "copy answer", limits.STATUS_BYTES_MAX, (reader) => {
     reader.array("answer", 2)
     readVersion(reader)
     const status = COPY_STATUSES[reader.uint("status") - 1]
@@ -113,7 +110,7 @@ export function encodeBlob(blob: Uint8Array): Uint8Array {
 
 /** A request that carries one byte string of at most `bytesMax`. */
 export function decodeBlob(bytes: Uint8Array, name: string, bytesMax: number): Uint8Array {
-  return decode(bytes, name, bytesMax + FRAME_BYTES_MAX, (reader) => {
+  return decode(bytes, name, bytesMax + limits.MESSAGE_HEAD_BYTES_MAX, (reader) => {
     reader.array("request", 2)
     readVersion(reader)
     return reader.bytesUpTo("bytes", bytesMax, 1)
@@ -126,7 +123,7 @@ export function encodeNumber(value: number): Uint8Array {
 }
 
 export function decodeNumber(bytes: Uint8Array, name: string): number {
-  return decode(bytes, name, 64, (reader) => {
+  return decode(bytes, name, limits.NUMBERS_BYTES_MAX, (reader) => {
     reader.array("number", 2)
     readVersion(reader)
     return reader.uint("number")
@@ -145,7 +142,7 @@ export function encodeBlocksRequest(request: BlocksRequest): Uint8Array {
 }
 
 export function decodeBlocksRequest(bytes: Uint8Array): BlocksRequest {
-  return decode(bytes, "blocks request", 64, (reader) => {
+  return decode(bytes, "blocks request", limits.NUMBERS_BYTES_MAX, (reader) => {
     reader.array("request", 3)
     readVersion(reader)
     const fromHeight = reader.uint("fromHeight")

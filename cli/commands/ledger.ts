@@ -3,7 +3,7 @@
 import { Command } from "commander"
 import type { LedgerStatus } from "../../node/api/shapes.ts"
 import { CliError } from "../errors.ts"
-import { writeBytes } from "../files.ts"
+import { refuseFolder, writeBytes } from "../files.ts"
 import { act, type Program, type Session } from "../session.ts"
 
 export function ledgerCommand(program: Program): Command {
@@ -57,6 +57,8 @@ function showLedger({ terminal }: Session, status: LedgerStatus): void {
 
 async function verifyLedger(session: Session, options: { readonly save?: string }): Promise<void> {
   const { terminal } = session
+  const { save } = options
+  if (save !== undefined) await refuseFolder(save)
   const client = await session.client()
   const progress = terminal.progress("busy.verify")
   const report = await client
@@ -69,7 +71,6 @@ async function verifyLedger(session: Session, options: { readonly save?: string 
       hint: "keep this node's folder for the auditor; other missions hold copies of the ledger",
     })
   }
-  const { save } = options
   const bytes =
     save === undefined
       ? undefined

@@ -5,7 +5,7 @@ import type { MissionInfo } from "../../node/api/shapes.ts"
 import { GENESIS_BYTES_MAX, REQUEST_BYTES_MAX } from "../../protocol/limits.ts"
 import { NodeError } from "../../node/errors.ts"
 import { CliError } from "../errors.ts"
-import { readBytes, writeBytes } from "../files.ts"
+import { readBytes, refuseFolder, writeBytes } from "../files.ts"
 import { homeOptions, withHomeOptions, type HomeOptions } from "../home-options.ts"
 import { passphraseFor } from "../passphrase.ts"
 import { act, type Program, type Session } from "../session.ts"
@@ -60,6 +60,7 @@ Then carry LON.request to headquarters, and tell the fingerprint by telephone.
 
 async function requestAdmission(session: Session, options: RequestOptions): Promise<void> {
   const { terminal, home } = session
+  if (options.out !== undefined) await refuseFolder(options.out)
   const genesis = await readBytes(options.network, GENESIS_BYTES_MAX)
   const passphrase = await passphraseFor(session, { isNew: true })
   const setup = await import("../../node/setup.ts")

@@ -18,8 +18,10 @@ import {
   API_CONNECTIONS_MAX,
   API_HEADERS_TIMEOUT_MS,
   API_REQUEST_TIMEOUT_MS,
+  API_REQUESTS_PER_CONNECTION_MAX,
   API_STALL_MS,
   API_STOP_GRACE_MS,
+  API_TIMEOUT_CHECK_MS,
 } from "../../protocol/limits.ts"
 import type { Clock } from "../clock.ts"
 import { NodeError } from "../errors.ts"
@@ -54,11 +56,16 @@ export async function startServer(options: ServerOptions): Promise<ApiServer> {
 
   const door = new Door(options)
   const server = createServer(
-    { headersTimeout: API_HEADERS_TIMEOUT_MS, requestTimeout: API_REQUEST_TIMEOUT_MS },
+    {
+      headersTimeout: API_HEADERS_TIMEOUT_MS,
+      requestTimeout: API_REQUEST_TIMEOUT_MS,
+      // Both limits are only as sharp as this; left alone it is half a minute.
+      connectionsCheckingInterval: API_TIMEOUT_CHECK_MS,
+    },
     (request, response) => void door.answer(request, response),
   )
   server.maxConnections = API_CONNECTIONS_MAX
-  server.maxRequestsPerSocket = 100
+  server.maxRequestsPerSocket = API_REQUESTS_PER_CONNECTION_MAX
 
   // The name appears when the socket is ready and closed to others, never before.
   const unnamed = join(folder, ".new.sock")
@@ -136,6 +143,9 @@ async function stopServer(
   timer.cancel()
 }
 
+/** What a browser says of the page that asks: some tool has carried its request to the socket. */
+const BROWSER_HEADERS = ["origin", "sec-fetch-site"] as const
+
 /** Answers requests, and holds what all of them share. */
 class Door {
   readonly #options: ServerOptions
@@ -171,7 +181,11 @@ class Door {
     if (request.headers.host !== API_HOST) {
       throw new NodeError("API_REQUEST", `host: expected ${API_HOST}`)
     }
-    const url = new URL(request.url ?? "/", `http://${API_HOST}`)
+    for (const name of BROWSER_HEADERS) {
+      if (request.headers[name] === undefined) continue
+      throw new NodeError("API_REQUEST", `${name}: expected none, a browser has no way here`)
+    }
+    const url = urlOf(request.url ?? "")
     const { route, path } = findRoute(request.method ?? "", url.pathname)
     checkQuery(route, url.searchParams)
     const parsed = route.method === "POST" ? parseBody(request, body) : undefined
@@ -267,6 +281,12 @@ class Door {
     } else response.destroy()
     if (!(error instanceof TarbartaError)) this.#options.onBug(error)
   }
+}
+
+/** Only a path with its query: anything may stand there, and none of it is a mistake of ours. */
+function urlOf(target: string): URL {
+  if (!target.startsWith("/")) throw new NodeError("API_REQUEST", "path: expected one from /")
+  return new URL(`http://${API_HOST}${target}`)
 }
 
 function checkQuery(route: Route, query: URLSearchParams): void {

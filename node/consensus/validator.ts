@@ -65,6 +65,8 @@ export interface ValidatorParts {
 export class Validator {
   readonly #parts: ValidatorParts
   readonly #mempool = new Mempool()
+  /** Keys under which batches of the mempool were verified; a batch never changes. */
+  readonly #verified = new WeakMap<Batch, Uint8Array>()
   readonly #events: ConsensusEvent[] = []
   #state: ConsensusState | undefined
   #isWorking = false
@@ -138,7 +140,8 @@ export class Validator {
     // What leaves a hole needs no check of its signature: the answer is the same.
     const next = this.#mempool.nextSerial(batch.submitter, serials)
     if (batch.firstSeq > next) return next
-    verifyBatch(suite, chainId, batch, key)
+    verifyBatch(suite, chainId, batch, key, bytes)
+    this.#verified.set(batch, key)
     if (this.#admit(batch)) this.#feed({ type: "submitted" })
     return this.#mempool.nextSerial(batch.submitter, serials)
   }
@@ -249,10 +252,16 @@ export class Validator {
     }
     const nowMs = clock.now()
     const block = buildBlock(suite, head, view, batches, nowMs)
-    const after = checkProposal(suite, head, block, submitKeyOf, block.header.timeMs)
+    const { timeMs } = block.header
+    const after = checkProposal(suite, head, block, submitKeyOf, timeMs, this.#isVerified)
     this.#built = { hash: after.hash, head: after }
     const more = this.#mempool.hasWork(after.serials)
     this.#feed({ type: "blockBuilt", view, block, more })
+  }
+
+  readonly #isVerified = (batch: Batch, submitKey: Uint8Array): boolean => {
+    const key = this.#verified.get(batch)
+    return key !== undefined && equalBytes(key, submitKey)
   }
 
   async #deliver(block: Block, certificate: Certificate): Promise<void> {

@@ -7,12 +7,7 @@
  */
 
 import { concatBytes } from "@noble/hashes/utils.js"
-import {
-  decodeFinalBlock,
-  encodeFinalBlock,
-  type Block,
-  type FinalBlock,
-} from "../../ledger/block.ts"
+import { decodeFinalBlock, type Block, type FinalBlock } from "../../ledger/block.ts"
 import { acceptBlock, genesisHead, type ChainHead } from "../../ledger/chain.ts"
 import type { NodeSink } from "../../ledger/merkle.ts"
 import { createValidatorSet, type ValidatorsOf } from "../../ledger/validators.ts"
@@ -84,11 +79,12 @@ export async function verifyStored(
   const verifier = new LedgerVerifier(suite, genesisBytes)
   const giveWay = createSlices(options.clock ?? systemClock, VERIFY_SLICE_MS)
   const tiles = new TileCollector()
-  for (let height = 1; height <= head.height; height++) {
+  store.tiles.dropCache()
+  for await (const final of readAhead(store, head.height)) {
     options.signal?.throwIfAborted()
-    const bytes = encodeFinalBlock(await store.block(height))
-    const { block } = verifier.take(bytes, tiles.sink)
-    await checkLookups(store, block)
+    const { height } = final.block.header
+    verifier.takeDecoded(final, tiles.sink)
+    await checkLookups(store, final.block)
     for (const { level, number, hashes } of tiles.take()) {
       if (await store.tiles.isTile(level, number, hashes)) continue
       throw new NodeError("STORE_DAMAGED", `ledger store: tree tile ${level}/${number} is wrong`)
@@ -102,16 +98,35 @@ export async function verifyStored(
   return verifier.result()
 }
 
+/** Blocks up to a height in order; the disk reads the next one while one is verified. */
+async function* readAhead(
+  store: BlockStore,
+  height: number,
+): AsyncGenerator<FinalBlock, void, void> {
+  const read = (at: number): Promise<FinalBlock> => {
+    const block = store.block(at)
+    // Nobody waits for it if the one before does not verify.
+    block.catch(() => undefined)
+    return block
+  }
+  if (height === 0) return
+  let next = read(1)
+  for (let at = 1; at <= height; at++) {
+    const final = await next
+    if (at < height) next = read(at + 1)
+    yield final
+  }
+}
+
 async function checkLookups(store: BlockStore, { header, batches }: Block): Promise<void> {
   let index = header.treeSize - batches.reduce((sum, batch) => sum + batch.entries.length, 0)
+  const checks: Promise<void>[] = []
   for (const { submitter, firstSeq, entries } of batches) {
-    const place = await store.find(submitter, firstSeq)
-    if (place?.index !== index || place.height !== header.height) {
-      const why = `place of serial ${firstSeq} of submitter ${submitter} is wrong`
-      throw new NodeError("STORE_DAMAGED", `ledger store: ${why}`)
-    }
+    const expected = { height: header.height, index, count: entries.length }
+    checks.push(store.checkPlace(submitter, firstSeq, expected))
     index += entries.length
   }
+  await Promise.all(checks)
 }
 
 /** Puts the tree hashes that blocks complete together to full tiles. */
@@ -160,12 +175,30 @@ export class LedgerVerifier {
   }
 
   /** @throws NodeError `LEDGER_INVALID`. */
-  take(bytes: Uint8Array, sink?: NodeSink): FinalBlock {
+  take(bytes: Uint8Array): void {
+    this.#try(
+      () => this.#accept(decodeFinalBlock(this.#suite, bytes)),
+      () => this.#batchAt(bytes),
+    )
+  }
+
+  /**
+   * As {@link take}, for a block whose parts were decoded one by one. `sink` hears of the tree
+   * hashes that it completes.
+   */
+  takeDecoded(final: FinalBlock, sink?: NodeSink): void {
+    this.#try(
+      () => this.#accept(final, sink),
+      () => this.#batchIn(final.block.batches),
+    )
+  }
+
+  #try(accept: () => void, batchAt: () => string): void {
     try {
-      return this.#take(bytes, sink)
+      accept()
     } catch (cause) {
       if (!(cause instanceof TarbartaError)) throw cause
-      const where = `block ${this.#head.height + 1}${this.#batchAt(bytes)}`
+      const where = `block ${this.#head.height + 1}${batchAt()}`
       throw new NodeError("LEDGER_INVALID", `ledger: ${where}: ${cause.code}: ${cause.message}`, {
         cause,
       })
@@ -176,8 +209,7 @@ export class LedgerVerifier {
     return { head: this.#head, entries: this.#head.frontier.size, directory: this.#directory }
   }
 
-  #take(bytes: Uint8Array, sink: NodeSink | undefined): FinalBlock {
-    const final = decodeFinalBlock(this.#suite, bytes)
+  #accept(final: FinalBlock, sink?: NodeSink): void {
     const rules = {
       validatorsOf: this.#validatorsOf,
       submitKeyOf: (submitter: number) => this.#submitKeyOf(submitter),
@@ -186,7 +218,6 @@ export class LedgerVerifier {
     for (const batch of final.block.batches) {
       for (const entry of batch.entries) this.#directory.apply(entry, this.#head.height)
     }
-    return final
   }
 
   #submitKeyOf(submitter: number): Uint8Array | undefined {
@@ -210,10 +241,7 @@ export class LedgerVerifier {
       try {
         const length = reader.u32("batch length", BATCH_BYTES_MAX)
         const batch = decodeBatch(this.#suite, reader.view("batch", length))
-        const key = this.#submitKeyOf(batch.submitter)
-        const last = batch.firstSeq + batch.entries.length - 1
-        const name = `, batch ${number} (submitter ${batch.submitter}, serials ${batch.firstSeq} … ${last})`
-        if (key === undefined || !this.#isSigned(batch, key)) return name
+        if (!this.#isSigned(batch)) return nameOf(batch, number)
       } catch (error) {
         if (error instanceof TarbartaError) return `, batch ${number}`
         throw error
@@ -222,7 +250,15 @@ export class LedgerVerifier {
     return ""
   }
 
-  #isSigned(batch: Batch, key: Uint8Array): boolean {
+  #batchIn(batches: readonly Batch[]): string {
+    const index = batches.findIndex((batch) => !this.#isSigned(batch))
+    const batch = batches[index]
+    return batch === undefined ? "" : nameOf(batch, index + 1)
+  }
+
+  #isSigned(batch: Batch): boolean {
+    const key = this.#submitKeyOf(batch.submitter)
+    if (key === undefined) return false
     try {
       verifyBatch(this.#suite, this.#directory.net, batch, key)
       return true
@@ -231,4 +267,9 @@ export class LedgerVerifier {
       throw error
     }
   }
+}
+
+function nameOf({ submitter, firstSeq, entries }: Batch, number: number): string {
+  const last = firstSeq + entries.length - 1
+  return `, batch ${number} (submitter ${submitter}, serials ${firstSeq} … ${last})`
 }

@@ -43,13 +43,27 @@ const WINDOW = 16
 const SCAN = 128
 /** A copy that is stored there and still unreceipted is offered again after this. */
 const RECEIPT_WAIT_MS = 60_000
-/** Refusals that time may mend; every other one is final and told to the sender. */
-export const PASSING_REFUSALS: readonly string[] = [
-  "STORE_FULL",
-  "NODE_BUSY",
-  "NOT_ADMITTED",
-  "STREAM_LIMIT",
+/** Beginnings of the codes by which an addressee judges the copy itself: those are final. */
+const FINAL_REFUSALS: readonly string[] = [
+  "CABLE_",
+  "CHUNKED_",
+  "CODEC_",
+  "DIRECTORY_REVOKED",
+  "ENVELOPE_",
+  "EPOCH_KEY_MISSING",
+  "HPKE_",
+  "RELEASE_",
+  "SIGNATURE_",
+  "WIRE_",
 ]
+
+/**
+ * True when the addressee will never take this copy. Every other refusal, a failing disk there
+ * above all, is one that time may mend.
+ */
+export function isFinalRefusal(code: string): boolean {
+  return FINAL_REFUSALS.some((beginning) => code.startsWith(beginning))
+}
 
 interface Worker {
   readonly rid: number
@@ -61,6 +75,13 @@ interface Worker {
   waitMs: number
   /** Ids that the addressee has stored, and until when its receipt is awaited. */
   readonly awaited: Map<CableId, number>
+  /**
+   * Last row of each precedence's queue that is carried, like all before it: where the walk goes on
+   * when something new is queued.
+   */
+  readonly carried: Map<string, string>
+  /** What was carried may have to be offered again: the next walk begins at the first row. */
+  isAfresh: boolean
 }
 
 /** One walk through an addressee's queue. */
@@ -114,6 +135,7 @@ export class Dispatcher {
     if (worker === undefined) return
     worker.waitMs = limits.RETRY_MIN_MS
     worker.awaited.clear()
+    worker.isAfresh = true
     this.#start(worker)
   }
 
@@ -133,6 +155,8 @@ export class Dispatcher {
       timer: undefined,
       waitMs: limits.RETRY_MIN_MS,
       awaited: new Map(),
+      carried: new Map(),
+      isAfresh: true,
     }
     this.#workers.set(rid, worker)
     return worker
@@ -155,6 +179,8 @@ export class Dispatcher {
     do {
       worker.isAgain = false
       worker.isUrgent = false
+      if (worker.isAfresh) worker.carried.clear()
+      worker.isAfresh = false
       pass = await this.#pass(worker)
     } while (worker.isAgain && !pass.isRetry && !this.#isStopped)
     // Now and not a turn later: who wakes us from here on finds nobody running.
@@ -166,7 +192,10 @@ export class Dispatcher {
     const dueMs = pass.isRetry ? Math.min(worker.waitMs, longestMs) : this.#nextDue(worker)
     worker.waitMs = pass.isRetry ? Math.min(worker.waitMs * 2, longestMs) : limits.RETRY_MIN_MS
     if (dueMs === undefined) return
-    worker.timer = this.#parts.clock.after(dueMs, () => this.#start(worker))
+    worker.timer = this.#parts.clock.after(dueMs, () => {
+      worker.isAfresh = true
+      this.#start(worker)
+    })
   }
 
   #nextDue(worker: Worker): number | undefined {
@@ -175,18 +204,29 @@ export class Dispatcher {
     return Math.max(limits.RETRY_MIN_MS, earliest - this.#parts.clock.monotonicMs())
   }
 
-  /** Carries what is queued, a window at a time. */
+  /** Carries what is queued, the highest precedence first. */
   async #pass(worker: Worker): Promise<Pass> {
-    const { database, clock } = this.#parts
     const mission = this.#parts.directory.mission(worker.rid)
     assert(mission !== undefined, "cables are queued for missions of the directory")
     const pass: Pass = { mission, isFlash: false, isAway: false, isStuck: false, isRetry: false }
+    for (const prefix of KEYS.queuesOf(worker.rid)) {
+      await this.#walk(prefix, pass, worker)
+      // A higher precedence that came meanwhile starts the walk over.
+      if (pass.isStuck || worker.isAgain || this.#isStopped) break
+    }
+    worker.isAfresh ||= pass.isRetry
+    return pass
+  }
+
+  /** Walks through the queue of one precedence, a window at a time. */
+  async #walk(prefix: string, pass: Pass, worker: Worker): Promise<void> {
+    const { database, clock } = this.#parts
     const running = new Set<Promise<void>>()
-    let from: string | undefined
     for (;;) {
+      const from = worker.carried.get(prefix)
       const rows: [string, CableId][] = []
       const range = {
-        prefix: KEYS.queueOf(worker.rid),
+        prefix,
         limit: SCAN,
         ...(from === undefined ? {} : { from: `${from}\x01` }),
       }
@@ -203,10 +243,10 @@ export class Dispatcher {
         if (running.size >= WINDOW) await Promise.race(running)
       }
       await Promise.all(running)
-      from = rows.at(-1)?.[0]
-      // A higher precedence that came meanwhile starts the scan over.
-      const isOver = rows.length < SCAN || from === undefined || worker.isAgain
-      if (isOver || pass.isStuck || this.#isStopped) return pass
+      if (pass.isStuck || worker.isUrgent || this.#isStopped) return
+      const last = rows.at(-1)?.[0]
+      if (last !== undefined) worker.carried.set(prefix, last)
+      if (rows.length < SCAN || worker.isAgain) return
     }
   }
 
@@ -244,9 +284,9 @@ export class Dispatcher {
       if (!(error instanceof NodeError) || isDisk(error)) throw error
       if (error.code !== "REQUEST_REFUSED") return error.code === "NODE_BUSY" ? "retry" : "away"
       const reason = error.refusal ?? error.code
-      const isPassing = PASSING_REFUSALS.includes(reason)
-      await sent.note(id, rid, isPassing ? { reason } : { state: "refused", reason })
-      return isPassing ? "retry" : "final"
+      const isFinal = isFinalRefusal(reason)
+      await sent.note(id, rid, isFinal ? { state: "refused", reason } : { reason })
+      return isFinal ? "final" : "retry"
     }
   }
 

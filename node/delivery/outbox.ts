@@ -105,11 +105,7 @@ export interface OutboxParts {
   /** Where the new cable is followed from here on. */
   readonly sent: Sent
   /** The cable is on the disk. */
-  readonly onQueued: (
-    id: CableId,
-    recipients: readonly number[],
-    precedence: Precedence,
-  ) => void
+  readonly onQueued: (id: CableId, recipients: readonly number[], precedence: Precedence) => void
 }
 
 export interface Queued {

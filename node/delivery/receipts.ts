@@ -29,6 +29,8 @@ import { KEYS, putBytes, putRow, remove, toHex, type CableId } from "./rows.ts"
 
 /** Quiet time after which a batch that is not urgent goes out; RECEIPTS_FLUSH_MS at the latest. */
 const SETTLE_MS = 100
+/** So many receipts are worth a signature of their own, however busy the sender is. */
+const FULL_BATCH = 64
 
 export interface ReceiptsParts {
   readonly database: Database
@@ -54,6 +56,8 @@ export interface ReceiptsParts {
 interface Outgoing {
   timer: Timer | undefined
   firstMs: number | undefined
+  /** Issued since the last batch went. */
+  count: number
   isSending: boolean
   isWanted: boolean
   retryMs: number
@@ -118,7 +122,9 @@ export class Receipts {
     const nowMs = clock.monotonicMs()
     outgoing.firstMs ??= nowMs
     const latestMs = outgoing.firstMs + limits.RECEIPTS_FLUSH_MS - nowMs
-    this.#schedule(to, urgent ? 0 : Math.max(0, Math.min(SETTLE_MS, latestMs)))
+    outgoing.count += 1
+    const isDue = urgent || outgoing.count >= FULL_BATCH
+    this.#schedule(to, isDue ? 0 : Math.max(0, Math.min(SETTLE_MS, latestMs)))
   }
 
   /** A peer is in contact: what it has not got goes now. */
@@ -157,6 +163,7 @@ export class Receipts {
     const outgoing: Outgoing = {
       timer: undefined,
       firstMs: undefined,
+      count: 0,
       isSending: false,
       isWanted: false,
       retryMs: limits.RETRY_MIN_MS,
@@ -179,6 +186,7 @@ export class Receipts {
     outgoing.isSending = true
     outgoing.isWanted = false
     outgoing.firstMs = undefined
+    outgoing.count = 0
     let waitMs = 0
     try {
       let isMore = true

@@ -24,7 +24,7 @@ import type { Clock, Timer } from "../clock.ts"
 import { NodeError } from "../errors.ts"
 import type { Transport } from "../network/transport.ts"
 import type { Database } from "../store/database.ts"
-import { PASSING_REFUSALS } from "./dispatcher.ts"
+import { isFinalRefusal } from "./dispatcher.ts"
 import { keyLookups } from "./lookups.ts"
 import { isDisk } from "./receipts.ts"
 import { KEYS, putBytes, remove, toHex } from "./rows.ts"
@@ -179,7 +179,7 @@ export class Relay {
       if (error.code === "NODE_BUSY") return "later"
       if (error.code !== "REQUEST_REFUSED") return "away"
       // A copy that is refused for good is the sender's affair; the sender offers it too.
-      return PASSING_REFUSALS.includes(error.refusal ?? error.code) ? "later" : "done"
+      return isFinalRefusal(error.refusal ?? error.code) ? "done" : "later"
     }
   }
 

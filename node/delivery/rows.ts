@@ -9,7 +9,7 @@ import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js"
 import type { Operation } from "../store/database.ts"
 import { NodeError } from "../errors.ts"
 import type { Classification, Kind, Precedence } from "../../protocol/words.ts"
-import { precedenceRank } from "../../protocol/words.ts"
+import { PRECEDENCES, precedenceRank } from "../../protocol/words.ts"
 
 /** Envelope id as lower-case hex. */
 export type CableId = string
@@ -111,6 +111,7 @@ export const KEYS = {
   sent: (id: CableId): string => `sent/${id}`,
   sentPrefix: "sent/",
   sentBody: (id: CableId): string => `sent-body/${id}`,
+  sentBodyPrefix: "sent-body/",
   sentContent: (id: CableId): string => `sent-content/${id}`,
   sentWrap: (id: CableId, rid: number): string => `sent-wrap/${id}/${pad(rid, 5)}`,
   sentState: (id: CableId, rid: number): string => `sent-state/${id}/${pad(rid, 5)}`,
@@ -120,7 +121,11 @@ export const KEYS = {
   bySeq: (seq: number): string => `seq/${pad(seq, 16)}`,
   queue: (rid: number, precedence: Precedence, seq: number, id: CableId): string =>
     `queue/${pad(rid, 5)}/${9 - precedenceRank(precedence)}/${pad(seq, 16)}/${id}`,
-  queueOf: (rid: number): string => `queue/${pad(rid, 5)}/`,
+  /** Prefixes of one addressee's queues, a precedence each, the highest first. */
+  queuesOf: (rid: number): string[] =>
+    PRECEDENCES.list
+      .map((precedence) => `queue/${pad(rid, 5)}/${9 - precedenceRank(precedence)}/`)
+      .toSorted(),
   queuePrefix: "queue/",
   received: (id: CableId): string => `in/${id}`,
   receivedPrefix: "in/",

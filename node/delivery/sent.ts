@@ -60,6 +60,12 @@ export class Sent {
     for await (const [key] of this.#parts.database.range({ prefix: KEYS.queuePrefix })) {
       this.#count(Number(key.split("/")[1]), 1)
     }
+    // A crash may have come between the last receipt and the letting go of body and secret.
+    const held: CableId[] = []
+    for await (const [key] of this.#parts.database.range({ prefix: KEYS.sentBodyPrefix })) {
+      held.push(key.slice(KEYS.sentBodyPrefix.length))
+    }
+    for (const id of held) await this.#finish(id)
   }
 
   /** Cables that wait for this addressee, or for all. */

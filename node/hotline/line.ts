@@ -437,9 +437,7 @@ export class Line {
     if (mission === undefined || directory.isRevoked(mission, height())) {
       throw new ProtocolError("DIRECTORY_REVOKED", `mission ${core.sender} is revoked`)
     }
-    if (core.expiresMs <= clock.now()) {
-      throw new ProtocolError("ENVELOPE_EXPIRED", "signal has expired")
-    }
+    // Its date is not judged: a desk whose clock is a day ahead must ring all the same.
     const row = receivedRowOf(id, opened, clock.now())
     return marks.claim(id, opened, async (used) => {
       const copy = putBytes(KEYS.signalCopy(id, self.rid), bytes)

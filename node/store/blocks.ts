@@ -51,6 +51,11 @@ export interface Place {
   readonly height: number
 }
 
+/** Where the entries of a batch stand: the first of them, and how many there are. */
+export interface BatchPlace extends Place {
+  readonly count: number
+}
+
 /** A batch of a stored block; its entries are in the tiles. */
 interface BatchHead {
   readonly submitter: number
@@ -203,16 +208,18 @@ export class BlockStore {
     const range = { prefix, until: placeKey(submitter, seq + 1), limit: 1, reverse: true }
     for await (const [key, value] of this.#database.range(range)) {
       const firstSeq = Number.parseInt(key.slice(prefix.length), 16)
-      const reader = new FieldReader(value, "place row")
-      const [height, firstIndex, count] = [
-        reader.u64("height"),
-        reader.u64("index"),
-        reader.u32("count"),
-      ]
+      const { height, index, count } = decodePlace(value)
       if (seq >= firstSeq + count) break
-      return { height, index: firstIndex + seq - firstSeq }
+      return { height, index: index + seq - firstSeq }
     }
     return damaged(`place of serial ${seq} of submitter ${submitter}: its row is missing`)
+  }
+
+  /** @throws NodeError `STORE_DAMAGED` unless the row of a batch says this. */
+  async checkPlace(submitter: number, firstSeq: number, expected: BatchPlace): Promise<void> {
+    const value = await this.#database.get(placeKey(submitter, firstSeq))
+    if (value !== undefined && equalBytes(value, encodePlace(expected))) return
+    damaged(`place of serial ${firstSeq} of submitter ${submitter} is wrong`)
   }
 
   /**
@@ -256,11 +263,21 @@ function blockOperations(final: FinalBlock): Operation[] {
   let index = header.treeSize - batches.reduce((sum, batch) => sum + batch.entries.length, 0)
   const operations = [put(blockKey(header.height), encodeRow(final))]
   for (const { submitter, firstSeq, entries } of batches) {
-    const place = new FieldWriter(PLACE_BYTES).u64(header.height).u64(index).u32(entries.length)
-    operations.push(put(placeKey(submitter, firstSeq), place.finish()))
+    const place = { height: header.height, index, count: entries.length }
+    operations.push(put(placeKey(submitter, firstSeq), encodePlace(place)))
     index += entries.length
   }
   return operations
+}
+
+/** height u64 ‖ index u64 ‖ count u32. */
+function encodePlace({ height, index, count }: BatchPlace): Uint8Array {
+  return new FieldWriter(PLACE_BYTES).u64(height).u64(index).u32(count).finish()
+}
+
+function decodePlace(bytes: Uint8Array): BatchPlace {
+  const reader = new FieldReader(bytes, "place row")
+  return { height: reader.u64("height"), index: reader.u64("index"), count: reader.u32("count") }
 }
 
 /** @throws NodeError `STORE_DAMAGED` naming the height. */

@@ -165,6 +165,11 @@ export class Tiles {
     return found
   }
 
+  /** The next read of a bundle goes to the disk, for who wants to know what is there. */
+  dropCache(): void {
+    this.#bundle = undefined
+  }
+
   async #readBundle(number: number): Promise<readonly Uint8Array[]> {
     if (number === Math.floor(this.size / TILE_WIDTH)) return this.#edge.tail
     if (this.#bundle?.number === number) return this.#bundle.entries
@@ -372,7 +377,7 @@ function decodeBundle(bytes: Uint8Array, name: string): Uint8Array[] {
   const reader = new FieldReader(bytes, name)
   const entries: Uint8Array[] = []
   try {
-    while (reader.left > 0) entries.push(reader.bytes("entry", reader.u16("length")))
+    while (reader.left > 0) entries.push(reader.view("entry", reader.u16("length")))
   } catch (cause) {
     throw new NodeError("STORE_DAMAGED", `ledger store: ${name}: broken bundle`, { cause })
   }

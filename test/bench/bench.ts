@@ -3,7 +3,7 @@
  * absolute times on shared machines mean little (docs/BENCHMARKS.md).
  *
  *   npm run bench                              all of them, about three minutes
- *   npm run bench -- --only NAME               one of: seal, tree, roundtrip, deliver, hotline, cli
+ *   npm run bench -- --only NAME               one of: seal, tree, ledger, roundtrip, deliver, hotline, cli
  *   npm run bench -- --json FILE               writes the figures to a file as well
  *
  * The exit code is 0 when every bench ran, goals met or not; the table says which.
@@ -16,6 +16,7 @@ import { benchCli } from "./cli.ts"
 import { benchDeliver } from "./deliver.ts"
 import type { Figure, Progress } from "./figures.ts"
 import { benchHotline } from "./hotline.ts"
+import { benchLedger } from "./ledger.ts"
 import { benchRoundtrip } from "./roundtrip.ts"
 import { benchSeal } from "./seal.ts"
 import { Stage } from "./stage.ts"
@@ -27,6 +28,7 @@ type Bench = (progress: Progress, stage: Stage) => Promise<Figure[]>
 const BENCHES: Readonly<Record<string, Bench>> = {
   seal: benchSeal,
   tree: benchTree,
+  ledger: benchLedger,
   roundtrip: benchRoundtrip,
   deliver: benchDeliver,
   hotline: benchHotline,

@@ -136,8 +136,11 @@ class BareWork {
   readonly #submitKeys: readonly KeyObject[]
   readonly #consensusKey: KeyObject
   readonly #blocks: { readonly leaves: Uint8Array[]; readonly batches: Uint8Array }[] = []
-  readonly #signed: { readonly key: KeyObject; readonly bytes: Uint8Array; signature: Uint8Array }[] =
-    []
+  readonly #signed: {
+    readonly key: KeyObject
+    readonly bytes: Uint8Array
+    signature: Uint8Array
+  }[] = []
 
   constructor(ministry: Ministry) {
     this.#net = ministry.net

@@ -175,6 +175,27 @@ describe("the chain", () => {
     expect(put([{ ...good, signature: batch(NAIROBI, 2).signature }])).toBe("BATCH_SIGNATURE")
   })
 
+  it("believes no signature but those that its caller says were verified under that very key", () => {
+    const good = batch(LISBON, 6)
+    const forged = { ...good, signature: flipped(good.signature, 9) }
+    const block = buildBlock(suite, chain.head, 4, [good, batch(NAIROBI, 2)], NOON_MS)
+    const asked: [number, Uint8Array][] = []
+    const check = (one: Block, isKnown: (batch: Batch) => boolean): unknown =>
+      refusal(() => {
+        checkProposal(suite, chain.head, one, submitKeyOf, NOON_MS, (each, key) => {
+          asked.push([each.submitter, key])
+          return isKnown(each)
+        })
+      })
+    expect(check(block, () => true)).toBeUndefined()
+    expect(asked).toEqual([LISBON, NAIROBI].map((rid) => [rid, submitKeyOf(rid)]))
+    const bad = buildBlock(suite, chain.head, 4, [forged, batch(NAIROBI, 2)], NOON_MS)
+    expect(check(bad, (each) => each.submitter === NAIROBI)).toBe("BATCH_SIGNATURE")
+    // Everything else is checked all the same.
+    const other = { ...block, batches: [good, batch(NAIROBI, 2, 2)] }
+    expect(check(other, () => true)).toBe("BLOCK_BATCHES")
+  })
+
   it("refuses empty, sealing and closing blocks, and time that runs backwards", () => {
     const { block } = finalBlockOn(chain.head, [batch(LISBON, 6)])
     const changed = (change: Partial<Header>): unknown =>

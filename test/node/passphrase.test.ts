@@ -1,8 +1,9 @@
 import { chmod, writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import { PassThrough } from "node:stream"
 import { describe, expect, it } from "vitest"
 import { generatePassphrase, readPassphrase } from "../../node/passphrase.ts"
-import { askHidden, type Keyboard } from "../../node/prompt.ts"
+import { askHidden, askShown } from "../../node/prompt.ts"
 import { temporaryFolder } from "../support/folder.ts"
 import { seededRandom } from "../support/rng.ts"
 
@@ -59,50 +60,62 @@ describe("a passphrase", () => {
 })
 
 describe("the hidden prompt", () => {
+  /** A keyboard on which these pieces were typed, with a prompt for each question in turn. */
   function typing(...pieces: (string | Uint8Array)[]) {
     const modes: boolean[] = []
-    const keyboard: Keyboard & { onEnd?: () => void } = {
-      setRawMode: (isRaw) => modes.push(isRaw),
-      pause: () => undefined,
-      off: () => undefined,
-      resume: () => undefined,
-      on(event: "data" | "end", listener: ((bytes: Uint8Array) => void) & (() => void)) {
-        if (event === "end") return queueMicrotask(listener)
-        for (const piece of pieces) {
-          listener(typeof piece === "string" ? new TextEncoder().encode(piece) : piece)
-        }
-        return undefined
-      },
-    }
-    let shown = ""
-    const answer = askHidden("Passphrase: ", keyboard, (text) => {
-      shown += text
+    const keyboard = Object.assign(new PassThrough(), {
+      setRawMode: (isRaw: boolean) => modes.push(isRaw),
     })
-    return { answer, modes, shown: () => shown }
+    for (const piece of pieces) keyboard.write(piece)
+    keyboard.end()
+    let shown = ""
+    const show = (text: string): void => {
+      shown += text
+    }
+    const ask = async (question = "Passphrase: ") => askHidden(question, keyboard, show)
+    const askAloud = async (question: string) => askShown(question, keyboard, show)
+    return { ask, askAloud, modes, shown: () => shown }
   }
 
   it("returns the line without showing it, and restores the terminal", async () => {
-    const { answer, modes, shown } = typing("sec", "ret\r")
-    expect(await answer).toBe("secret")
+    const { ask, modes, shown } = typing("sec", "ret\r")
+    expect(await ask()).toBe("secret")
     expect(shown()).toBe("Passphrase: \n")
     expect(modes).toEqual([true, false])
   })
 
   it("takes back one character as people count them, and the whole line", async () => {
-    expect(await typing("কি\u007fখ\r").answer).toBe("খ")
-    expect(await typing("wrong\u0015right\n").answer).toBe("right")
-    expect(await typing("\u007fa\u001bb\r").answer).toBe("ab")
+    expect(await typing("কি\u007fখ\r").ask()).toBe("খ")
+    expect(await typing("wrong\u0015right\n").ask()).toBe("right")
+    expect(await typing("\u007fa\u001bb\r").ask()).toBe("ab")
   })
 
   it("joins characters that arrive in two pieces", async () => {
     const bytes = new TextEncoder().encode("ক\r")
-    expect(await typing(bytes.subarray(0, 1), bytes.subarray(1)).answer).toBe("ক")
+    expect(await typing(bytes.subarray(0, 1), bytes.subarray(1)).ask()).toBe("ক")
+  })
+
+  it("leaves what was typed ahead for the next prompt, whatever ends the lines", async () => {
+    for (const end of ["\r", "\n", "\r\n"]) {
+      const { ask, askAloud } = typing(`y${end}প্রথম${end}second${end}`)
+      expect(await askAloud("Sure? ")).toBe("y")
+      expect(await ask()).toBe("প্রথম")
+      expect(await ask()).toBe("second")
+      await expect(ask()).rejects.toMatchObject({ code: "PASSPHRASE_MISSING" })
+    }
   })
 
   it("ends on Ctrl-C and at the end of the input, with the terminal restored", async () => {
-    for (const { answer, modes } of [typing("abc\u0003"), typing("abc")]) {
-      await expect(answer).rejects.toMatchObject({ code: "PASSPHRASE_MISSING" })
+    for (const { ask, modes } of [typing("abc\u0003"), typing("abc")]) {
+      await expect(ask()).rejects.toMatchObject({ code: "PASSPHRASE_MISSING" })
       expect(modes).toEqual([true, false])
     }
+  })
+
+  it("that shows what is typed takes the end of the input for no answer", async () => {
+    const { askAloud, modes, shown } = typing("")
+    expect(await askAloud("Sure? [y/N] ")).toBe("")
+    expect(shown()).toBe("Sure? [y/N] ")
+    expect(modes).toEqual([])
   })
 })

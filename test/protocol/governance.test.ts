@@ -98,6 +98,15 @@ describe("a genesis", () => {
     }
   })
 
+  it("is refused with an origin that no checkpoint or verifier key can carry", () => {
+    for (const origin of ["a", "ledger.mofa.gov.bd/tarbarta", "!*,-~"]) {
+      expect(refuse({ origin }), origin).toBeUndefined()
+    }
+    for (const bad of [" ", "\n", "+", "\u0000", "\u007f", "\u00a0", "\u200b", "খ"]) {
+      expect(refuse({ origin: `a${bad}b` }), JSON.stringify(bad)).toBe("GENESIS_INVALID")
+    }
+  })
+
   it("is refused without members, missions or validators", () => {
     expect(refuse({ members: [] })).toBe("CODEC_LENGTH")
     expect(refuse({ missions: [] })).toBe("CODEC_LENGTH")
@@ -113,6 +122,8 @@ describe("a genesis", () => {
     expect(withPolicy({ desks: [] })).toBe("CODEC_LENGTH")
     expect(withPolicy({ desks: [3] })).toBe("GENESIS_INVALID")
     expect(withPolicy({ desks: [0] })).toBe("GENESIS_INVALID")
+    // A signal to all desks would name one twice, and could not be raised at all.
+    expect(withPolicy({ desks: [2, 2] })).toBe("GENESIS_INVALID")
   })
 })
 
@@ -162,6 +173,26 @@ describe("the missions and validators in a genesis", () => {
     // No proof of possession of a transport key stands in a request.
     expect(like({ transportKey: founding.dhaka.transport.publicKey })).toBe("GENESIS_INVALID")
     expect(refuse({ missions: [request, request] })).toBe("GENESIS_INVALID")
+  })
+
+  it("are refused when one key serves two offices", () => {
+    const { facts, signers } = founding.validator
+    const seed = new Uint8Array(32)
+    const [member] = members
+    if (member === undefined) throw new RangeError("a member expected")
+    const ofValidator = (role: "submit" | "witness", key: "consensus" | "cosigner"): Uint8Array =>
+      requestFor(
+        suite,
+        { ...paris, [role]: { seed, publicKey: facts[`${key}Key`], sign: signers[key] } },
+        parts.nonce,
+      )
+    for (const request of [
+      ofValidator("submit", "consensus"),
+      ofValidator("witness", "cosigner"),
+      requestFor(suite, { ...paris, identity: member }, parts.nonce),
+    ]) {
+      expect(refuse({ missions: [...parts.missions, request] })).toBe("GENESIS_INVALID")
+    }
   })
 
   it("are refused when they ask for another network", () => {

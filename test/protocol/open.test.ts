@@ -60,6 +60,11 @@ describe("opening", () => {
     expect(verdict({ ...copy, wrap, index, path })).toBe("ENVELOPE_PATH")
     expect(verdict({ ...copy, body })).toBe("ENVELOPE_COMMITMENT")
     expect(verdict({ ...copy, wrap, index, path, body })).toBe("ENVELOPE_PATH")
+    for (const length of [0, 24, 55]) {
+      expect(verdict({ ...copy, body: copy.body.subarray(0, length) }), `${length} bytes`).toBe(
+        "ENVELOPE_COMMITMENT",
+      )
+    }
   })
 
   it("does not let a recipient pass a cable on as its own", () => {

@@ -1,12 +1,12 @@
 import { cp, readdir, readFile, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { PASSPHRASE, ProcessNetwork, ProcessPost, until } from "../support/processes.ts"
+import { ProcessNetwork, ProcessPost, until } from "../support/processes.ts"
 import { randomInt, seededRandom } from "../support/rng.ts"
 
 let network: ProcessNetwork
 let copies = 0
-let sent: string[] = []
+const sent: string[] = []
 
 /** Headquarters with some traffic of its own behind it, stopped in good order. */
 beforeAll(async () => {
@@ -60,8 +60,8 @@ async function damageOf(post: ProcessPost): Promise<string> {
     await post.start()
   } catch {
     const line = post.log.trim().split("\n").at(-1) ?? ""
-    expect(post.ended?.exit).toBe(4)
-    return (JSON.parse(line) as { error: { code: string } }).error.code
+    const { error, exit } = JSON.parse(line) as { error: { code: string }; exit: number }
+    return exit === 4 ? error.code : `${error.code} with exit ${exit}`
   }
   try {
     for (const id of sent) await post.client.cable(id, { mark: false })
@@ -114,6 +114,5 @@ describe("one flipped bit on the disk", () => {
     const cables = await post.client.cables({ box: "sent" })
     expect(cables.map(({ id }) => id)).toEqual(expect.arrayContaining(sent))
     await post.stop()
-    expect(PASSPHRASE).not.toBe("")
   })
 })

@@ -43,7 +43,9 @@ function linesOf(ended: Ended): string[] {
 }
 
 /** A copy of a post's start with something else in the place of its configuration. */
-async function startWithConfig(change: (config: Record<string, unknown>) => string): Promise<Ended> {
+async function startWithConfig(
+  change: (config: Record<string, unknown>) => string,
+): Promise<Ended> {
   const path = join(stopped.home, "config.json")
   const before = await readFile(path, "utf8")
   await writeFile(path, change(JSON.parse(before) as Record<string, unknown>))
@@ -91,10 +93,9 @@ describe("a node that cannot start says why, and nothing is lost", () => {
     expect(error).toBe(`tarbarta: error: no home at ${nowhere}`)
     expect(hint).toContain("tarbarta: hint: ")
     expect(more).toEqual([])
-    const isFile = await runCommand(
-      ["--home", stopped.passphraseFile, "--json", "node", "start"],
-      { env: { TARBARTA_PASSPHRASE_FILE: stopped.passphraseFile } },
-    )
+    const isFile = await runCommand(["--home", stopped.passphraseFile, "--json", "node", "start"], {
+      env: { TARBARTA_PASSPHRASE_FILE: stopped.passphraseFile },
+    })
     expect(failureOf(isFile)).toMatchObject({ exit: 4, code: "HOME_LAYOUT" })
     await chmod(stopped.home, 0o755)
     const isOpen = await stopped.run(["node", "start"])

@@ -41,7 +41,10 @@ describe("a ministry on real sockets", () => {
     await del.start()
     await untilReceived(del, id)
     expect((await del.client.cable(id, { mark: false })).text).toBe(text)
-    await until("nothing is left at the relay", async () => (await dac.client.status()).relayed === 0)
+    await until(
+      "nothing is left at the relay",
+      async () => (await dac.client.status()).relayed === 0,
+    )
     await lon.start()
     await until("delivered", async () => (await lon.client.cableStatus(id)).delivered)
     const inbox = await del.client.cables({ box: "inbox" })
@@ -130,7 +133,9 @@ describe("a ministry on real sockets", () => {
     await until("cut off", async () => !(await dac.client.status()).connected.includes("DEL"))
     await until("known at LON", async () => {
       const missions = await lon.client.missions()
-      return missions.some(({ code, revokedHeight }) => code === "DEL" && revokedHeight !== undefined)
+      return missions.some(
+        ({ code, revokedHeight }) => code === "DEL" && revokedHeight !== undefined,
+      )
     })
     const after = await del.client.sendCable({ to: ["LON"], subject: "after", text: "too late" })
     await expect(

@@ -143,7 +143,7 @@ export function createMinistry(
   )
   const genesisBytes = encodeGenesis({
     name: "Test ministry",
-    origin: `test/${seed}`,
+    origin: `test/${String(seed).replaceAll(" ", "-")}`,
     createdMs,
     nonce,
     policy: { ...POLICY, ...options.policy },

@@ -298,7 +298,6 @@ export function homeOptionsOf(home: string, code: string, port: number): HomeOpt
       { name: `${code} drafter`, roles: ["drafter", "duty", "cipher"] },
       { name: `${code} releaser`, roles: ["releaser", "administrator"] },
     ],
-    weakKdf: true,
   }
 }
 

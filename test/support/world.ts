@@ -3,6 +3,7 @@
  * clock (D18 of the decisions: transport, store, clock and randomness are parameters).
  */
 
+import type { Clock } from "../../node/clock.ts"
 import { TarbartaNode } from "../../node/node.ts"
 import { createLog } from "../../node/log.ts"
 import { sealDatabase } from "../../node/store/sealed.ts"
@@ -25,6 +26,8 @@ export interface WorldPost {
   readonly disk: SimulatedDisk
   readonly wal: SimulatedLogFile
   node: TarbartaNode | undefined
+  /** What this post's wall clock shows beyond the right time, from its next start on. */
+  skewMs: number
   /** Crashes so far. */
   life: number
   /** What ended the node by itself, if anything did. */
@@ -51,6 +54,7 @@ export class NodeWorld {
       disk: new SimulatedDisk(),
       wal: new SimulatedLogFile(this.clock),
       node: undefined,
+      skewMs: 0,
       life: 0,
       fatal: undefined,
     }))
@@ -92,7 +96,12 @@ export class NodeWorld {
       random,
     })
     const isValidator = post.rid === 1
-    const { life } = here
+    const { life, skewMs } = here
+    const clock: Clock = {
+      now: () => this.clock.now() + skewMs,
+      monotonicMs: () => this.clock.monotonicMs(),
+      after: (delayMs, run) => this.clock.after(delayMs, run),
+    }
     const node = await TarbartaNode.open({
       code,
       genesis: this.ministry.genesisBytes,
@@ -115,7 +124,7 @@ export class NodeWorld {
       },
       suite: nativeSuite,
       random,
-      clock: this.clock,
+      clock,
       database,
       transport: this.network.transport(post.peer),
       addresses: () => [],

@@ -38,6 +38,16 @@ describe("the server refuses, with a code and staying alive,", () => {
   const cases: [string, Raw, number, string][] = [
     ["an unknown path", { path: "/nothing", body: "{}" }, 404, "API_NOT_FOUND"],
     ["an unknown method", { method: "PUT", body: "{}" }, 404, "API_NOT_FOUND"],
+    ["a path of two slashes", { method: "GET", path: "//" }, 404, "API_NOT_FOUND"],
+    ["a path that is none", { method: "GET", path: "http://:x/" }, 400, "API_REQUEST"],
+    ["a web page", { headers: { origin: "http://localhost" }, body: DRAFT }, 400, "API_REQUEST"],
+    ["a page without origin", { headers: { origin: "null" }, body: DRAFT }, 400, "API_REQUEST"],
+    [
+      "a browser's own request",
+      { method: "GET", path: "/node", headers: { "sec-fetch-site": "none" } },
+      400,
+      "API_REQUEST",
+    ],
     ["a path with an empty id", { method: "GET", path: "/cables//status" }, 404, "API_NOT_FOUND"],
     ["another host", { headers: { host: "evil.example" }, body: DRAFT }, 400, "API_REQUEST"],
     [

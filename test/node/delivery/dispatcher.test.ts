@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { Dispatcher } from "../../../node/delivery/dispatcher.ts"
+import { Dispatcher, isFinalRefusal } from "../../../node/delivery/dispatcher.ts"
 import { KEYS, putRow } from "../../../node/delivery/rows.ts"
 import { Sent, type SentParts } from "../../../node/delivery/sent.ts"
 import { Directory } from "../../../protocol/directory.ts"
@@ -134,6 +134,28 @@ describe("a cable that is queued while its worker ends", () => {
   })
 })
 
+describe("the walk through a queue", () => {
+  const settled = async (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+  it("goes on behind what is carried, and begins afresh on contact, even in mid-walk", async () => {
+    const { dispatcher, tried, queue } = await loneDispatcher()
+    await queue(1, "aa")
+    dispatcher.wake(2)
+    await settled()
+    await queue(2, "bb")
+    dispatcher.wake(2)
+    await settled()
+    expect(tried).toEqual(["aa", "bb"])
+    await queue(3, "cc")
+    dispatcher.wake(2)
+    while (!tried.includes("cc")) await Promise.resolve()
+    dispatcher.contact(2)
+    await settled()
+    expect(tried).toEqual(["aa", "bb", "cc", "aa", "bb", "cc"])
+    dispatcher.stop()
+  })
+})
+
 /** A dispatcher whose queue is real and whose cables are gone when it looks for them. */
 async function loneDispatcher(): Promise<{
   dispatcher: Dispatcher
@@ -219,4 +241,29 @@ describe("a crash at any write of a journey", () => {
       })
     }
   }
+})
+
+describe("a refusal", () => {
+  it("is final when the addressee has judged the copy itself", () => {
+    for (const code of [
+      "ENVELOPE_SIGNATURE",
+      "CODEC_TRUNCATED",
+      "RELEASE_INVALID",
+      "CABLE_REFUSED",
+    ]) {
+      expect(isFinalRefusal(code), code).toBe(true)
+    }
+  })
+
+  it("passes when it tells of the addressee's own state, a failing disk above all", () => {
+    for (const code of [
+      "STORE_FAILED",
+      "STORE_FULL",
+      "STORE_DAMAGED",
+      "NODE_BUSY",
+      "PEER_DENIED",
+    ]) {
+      expect(isFinalRefusal(code), code).toBe(false)
+    }
+  })
 })

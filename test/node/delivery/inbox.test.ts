@@ -55,7 +55,9 @@ describe("the inbox", () => {
     world.at("DEL").disk.isFull = true
     const id = await world.send("LON", { to: ["DEL"] })
     await world.until(async () => {
-      return (await world.node("LON").service.cableStatus(id)).addressees[0]?.reason === "STORE_FULL"
+      return (
+        (await world.node("LON").service.cableStatus(id)).addressees[0]?.reason === "STORE_FULL"
+      )
     })
     expect(await world.inbox("DEL")).toEqual([])
     world.at("DEL").disk.isFull = false

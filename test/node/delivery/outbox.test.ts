@@ -25,7 +25,9 @@ describe("the outbox", () => {
     const world = await started("addressees")
     for (const to of [["LON"], [], ["DEL", "DEL"]]) {
       await expect(world.send("LON", { to })).rejects.toMatchObject({
-        code: expect.stringMatching(/^(MISSION_UNKNOWN|CABLE_INVALID|ENVELOPE_RECIPIENTS)$/) as string,
+        code: expect.stringMatching(
+          /^(MISSION_UNKNOWN|CABLE_INVALID|ENVELOPE_RECIPIENTS)$/,
+        ) as string,
       })
     }
     await expect(world.send("LON", { to: ["DEL"], info: ["DEL"] })).rejects.toMatchObject({

@@ -10,7 +10,9 @@ import { NodeWorld } from "../../support/world.ts"
 
 function receiptRequests(world: NodeWorld, from: string, to: string): string[] {
   const way = `${world.at(from).post.peer.slice(0, 8)}>${world.at(to).post.peer.slice(0, 8)}`
-  return world.network.trace.filter((line) => line.includes(`request ${PROTOCOLS.receipt.id} ${way}`))
+  return world.network.trace.filter((line) =>
+    line.includes(`request ${PROTOCOLS.receipt.id} ${way}`),
+  )
 }
 
 /** Virtual time from handing a cable in until its sender has the signed receipt. */
@@ -20,9 +22,7 @@ async function receiptedAfterMs(precedence: "routine" | "flash"): Promise<number
   const seen = world.watch("LON")
   const id = await world.send("LON", { to: ["DAC"], precedence })
   const fromMs = world.clock.monotonicMs()
-  return (
-    (await world.clock.runUntil(() => seen.includes(`cable-delivered ${id}`), 10_000)) - fromMs
-  )
+  return (await world.clock.runUntil(() => seen.includes(`cable-delivered ${id}`), 10_000)) - fromMs
 }
 
 describe("receipts", () => {

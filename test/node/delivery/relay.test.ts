@@ -60,7 +60,9 @@ describe("the relay", () => {
     await world.boot("DEL")
     await world.until(async () => (await world.inbox("DEL")).includes(id))
     await world.until(async () => (await held(world)) === 0)
-    expect([...(await world.rows("DAC")).keys()].filter((key) => key.startsWith("relay/"))).toEqual([])
+    expect([...(await world.rows("DAC")).keys()].filter((key) => key.startsWith("relay/"))).toEqual(
+      [],
+    )
   })
 
   it("keeps a copy that its addressee has no room for, and offers it again by itself", async () => {
@@ -115,10 +117,11 @@ describe("the relay", () => {
   it("is bounded, and counts what earlier lives have left", async () => {
     const { world } = await relayed("bound")
     const request = encodeCopyRequest(await copyHeld(world))
-    const quarter = new Uint8Array(16 * 1_024 * 1_024)
-    const full = await alone(world, 1, Array(RELAY_BYTES_MAX / quarter.length).fill(quarter))
+    const piece = new Uint8Array(16 * 1_024 * 1_024)
+    const pieces = Array.from({ length: RELAY_BYTES_MAX / piece.length }, () => piece)
+    const full = await alone(world, 1, pieces)
     await expect(full.relay.receive(request)).rejects.toMatchObject({ code: "STORE_FULL" })
-    const almost = await alone(world, 1, Array(RELAY_BYTES_MAX / quarter.length - 1).fill(quarter))
+    const almost = await alone(world, 1, pieces.slice(1))
     expect(decodeCopyStatus(await almost.relay.receive(request))).toBe("stored")
   })
 })

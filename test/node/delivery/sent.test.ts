@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest"
-import { KEYS, putRow, toHex, type AddresseeRow, type SentRow } from "../../../node/delivery/rows.ts"
+import {
+  KEYS,
+  putRow,
+  toHex,
+  type AddresseeRow,
+  type SentRow,
+} from "../../../node/delivery/rows.ts"
 import { Sent, type SentEvent } from "../../../node/delivery/sent.ts"
 import { NO_PRIOR_RECEIPT, type Receipt } from "../../../protocol/receipt.ts"
 import { createVirtualClock } from "../../support/clock.ts"
@@ -35,6 +41,33 @@ async function queued(): Promise<{ sent: Sent; events: SentEvent[]; disk: Simula
   await sent.load()
   return { sent, events, disk }
 }
+
+describe("what a crash left behind", () => {
+  it("lets go of body and secret at the next start, when all had decrypted before", async () => {
+    const { sent, disk } = await queued()
+    await sent.receive([receipt("decrypted")], [])
+    disk.crash()
+    const database = disk.open()
+    const body = { type: "put", key: KEYS.sentBody(ID), value: Uint8Array.of(1) } as const
+    await database.write([body, putRow(KEYS.sent(ID), { id: ID, seq: 1, secret: "00" })])
+    const next = new Sent({ database, clock: createVirtualClock(), emit: () => undefined })
+    await next.load()
+    expect(await database.get(KEYS.sentBody(ID))).toBeUndefined()
+    expect((await next.find(ID))?.row.secret).toBe("")
+  })
+
+  it("keeps both while an addressee has not decrypted", async () => {
+    const { disk } = await queued()
+    disk.crash()
+    const database = disk.open()
+    const body = { type: "put", key: KEYS.sentBody(ID), value: Uint8Array.of(1) } as const
+    await database.write([body])
+    const next = new Sent({ database, clock: createVirtualClock(), emit: () => undefined })
+    await next.load()
+    expect(await database.get(KEYS.sentBody(ID))).toEqual(Uint8Array.of(1))
+    expect((await next.find(ID))?.row.secret).toBe("00")
+  })
+})
 
 function receipt(stage: Receipt["stage"], reason: Receipt["reason"] = "none"): Receipt {
   return {
@@ -88,7 +121,10 @@ describe("a sent cable", () => {
   it("ends as refused by a signed refusal, with its reason", async () => {
     const { sent, events } = await queued()
     await sent.receive([receipt("nack", "expired")], [])
-    expect((await sent.find(ID))?.addressees[0]).toMatchObject({ state: "refused", reason: "expired" })
+    expect((await sent.find(ID))?.addressees[0]).toMatchObject({
+      state: "refused",
+      reason: "expired",
+    })
     expect(sent.waiting()).toBe(0)
     expect(events.some(({ type }) => type === "delivered")).toBe(false)
   })

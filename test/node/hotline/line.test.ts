@@ -19,7 +19,10 @@ async function raise(world: NodeWorld, text = "crowd at the gate"): Promise<stri
   return (await world.node("LON").service.raiseSignal({ event: "unrest", text })).id
 }
 
-async function atRaiser(world: NodeWorld, id: string): Promise<Signal["desks"][number] | undefined> {
+async function atRaiser(
+  world: NodeWorld,
+  id: string,
+): Promise<Signal["desks"][number] | undefined> {
   return (await world.node("LON").service.signal(id)).desks[0]
 }
 
@@ -87,6 +90,17 @@ describe("a signal", () => {
     // The line itself is well.
     const fresh = await raise(world, "again")
     await world.until(async () => (await atDesk(world)).includes(fresh))
+  })
+
+  it("rings at a desk whose clock is two days ahead, or behind", async () => {
+    for (const skewMs of [48 * HOUR_MS, -48 * HOUR_MS]) {
+      const world = await started(2, `skew ${skewMs}`)
+      world.crash("DAC")
+      world.at("DAC").skewMs = skewMs
+      await world.boot("DAC")
+      const id = await raise(world)
+      await world.until(async () => (await atDesk(world)).includes(id))
+    }
   })
 
   it("under a serial that another signal has used up is refused", async () => {

@@ -1,0 +1,176 @@
+/**
+ * The desk: shows each signal once, rings, tells the node at once that it was displayed, and reminds
+ * until somebody has acknowledged. It outlives its node: it says that it is deaf, and listens again
+ * as soon as it can.
+ */
+
+import type { NodeClient } from "../node/api/client.ts"
+import type { NodeEvent, Signal } from "../node/api/shapes.ts"
+import type { Clock, Timer } from "../node/clock.ts"
+import { TarbartaError } from "../protocol/errors.ts"
+import type { Terminal } from "./terminal.ts"
+
+/** Open signals ring again so often. */
+const REMIND_MS = 10_000
+const RETRY_MS = 1_000
+const SHOWN_DIGITS = 8
+
+export interface DeskParts {
+  readonly terminal: Terminal
+  readonly client: Pick<NodeClient, "events" | "markDisplayed" | "signals">
+  /** Its timers must keep the process alive: they are all that is left while the node is away. */
+  readonly clock: Pick<Clock, "after">
+  /** Name of this screen. */
+  readonly seat: string
+  readonly isRinging: boolean
+}
+
+/** One screen on watch. */
+export class Desk {
+  readonly #parts: DeskParts
+  readonly #shown = new Set<string>()
+  /** Shown here, but the node does not know it yet. */
+  readonly #unreported = new Set<string>()
+  /** Shown and not acknowledged. */
+  readonly #open = new Set<string>()
+  #reminder: Timer | undefined
+
+  constructor(parts: DeskParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Keeps watch until `ending` aborts. `onWatch` is called when it has begun to listen.
+   *
+   * @throws NodeError `NODE_UNREACHABLE` when no node answers at the beginning.
+   */
+  async watch(ending: AbortSignal, onWatch: () => void): Promise<void> {
+    const { terminal, client } = this.#parts
+    let events: AsyncIterable<NodeEvent> | undefined = await client.events({ signal: ending })
+    onWatch()
+    this.#remindLater()
+    try {
+      for (;;) {
+        if (events !== undefined) await this.#follow(events, ending)
+        if (ending.aborted) return
+        if (events !== undefined) terminal.warn(terminal.say("watch.lost"))
+        await this.#pause(ending)
+        events = await this.#reopened(ending)
+        if (events !== undefined) terminal.note(terminal.say("watch.back"))
+      }
+    } finally {
+      this.#reminder?.cancel()
+    }
+  }
+
+  /** What was open before, then every signal as it comes, until the node or the watch ends. */
+  async #follow(events: AsyncIterable<NodeEvent>, ending: AbortSignal): Promise<void> {
+    try {
+      await this.#showOpen()
+      for await (const event of events) {
+        if (event.type === "signal-received") await this.#show(event.signal)
+        else if (event.type === "signal-progress") this.#close(event.signal)
+        else if (event.type === "resync") await this.#showOpen()
+      }
+    } catch (error) {
+      if (!ending.aborted && !(error instanceof TarbartaError)) throw error
+    }
+  }
+
+  /** The events again; undefined while no node answers, or it has no room for us yet. */
+  async #reopened(ending: AbortSignal): Promise<AsyncIterable<NodeEvent> | undefined> {
+    try {
+      return await this.#parts.client.events({ signal: ending })
+    } catch (error) {
+      if (ending.aborted || error instanceof TarbartaError) return undefined
+      throw error
+    }
+  }
+
+  async #pause(ending: AbortSignal): Promise<void> {
+    if (ending.aborted) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const onAbort = (): void => resolve()
+    ending.addEventListener("abort", onAbort, { once: true })
+    const timer = this.#parts.clock.after(RETRY_MS, resolve)
+    await promise
+    timer.cancel()
+    ending.removeEventListener("abort", onAbort)
+  }
+
+  #remindLater(): void {
+    this.#reminder = this.#parts.clock.after(REMIND_MS, () => {
+      this.#remind()
+      this.#remindLater()
+    })
+  }
+
+  /** Rings again for what nobody has acknowledged. */
+  #remind(): void {
+    if (this.#open.size === 0) return
+    const { terminal, isRinging } = this.#parts
+    if (isRinging) terminal.bell()
+    const ids = [...this.#open].map(short).join(", ")
+    terminal.tell("signal.open", { count: this.#open.size, ids })
+  }
+
+  async #showOpen(): Promise<void> {
+    const signals = await this.#parts.client.signals({ open: true })
+    // What was acknowledged while we did not listen rings no more.
+    const isOpen = new Set(signals.map((signal) => signal.id))
+    for (const id of this.#open) if (!isOpen.has(id)) this.#open.delete(id)
+    for (const signal of signals.toReversed()) {
+      if (signal.direction === "received") await this.#show(signal)
+    }
+  }
+
+  async #show(signal: Signal): Promise<void> {
+    const { id } = signal
+    if (!this.#shown.has(id)) {
+      this.#shown.add(id)
+      this.#unreported.add(id)
+      if (!isAcknowledged(signal)) this.#open.add(id)
+      this.#banner(signal)
+      if (this.#parts.isRinging) this.#parts.terminal.bell()
+    }
+    // On the screen first, then said to be: the report is a statement of fact.
+    if (this.#unreported.has(id)) await this.#report(id)
+  }
+
+  /** Tells the node; what it does not take is tried again when it is asked for open signals. */
+  async #report(id: string): Promise<void> {
+    const { terminal, client, seat } = this.#parts
+    const displayed = await client.markDisplayed(id, seat)
+    this.#unreported.delete(id)
+    terminal.json(displayed)
+  }
+
+  #banner(signal: Signal): void {
+    const { terminal } = this.#parts
+    const kind = signal.kind === "real" ? "" : ` · ${terminal.say(`kind.${signal.kind}`)}`
+    const title = `${terminal.say("signal.banner")} · ${signal.from}${kind}`
+    const about = [signal.event, signal.urgency, signal.severity, signal.certainty, signal.place]
+    terminal.box(title, [
+      about.filter((word) => word !== "").join(" · "),
+      `${terminal.zulu(signal.raisedMs)}  ${short(signal.id)}`,
+      "",
+      signal.text,
+      "",
+      terminal.say("signal.answer", { id: short(signal.id) }),
+    ])
+  }
+
+  #close(signal: Signal): void {
+    if (!isAcknowledged(signal) || !this.#open.delete(signal.id)) return
+    const officer = signal.desks.find((desk) => desk.officer !== undefined)?.officer ?? ""
+    this.#parts.terminal.tell("signal.closed", { id: short(signal.id), officer })
+  }
+}
+
+function short(id: string): string {
+  return id.slice(0, SHOWN_DIGITS)
+}
+
+function isAcknowledged(signal: Signal): boolean {
+  return signal.desks.some((desk) => desk.acknowledgedMs !== undefined)
+}
