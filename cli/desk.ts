@@ -68,8 +68,9 @@ export class Desk {
     try {
       await this.#showOpen()
       for await (const event of events) {
-        if (event.type === "signal-received") await this.#show(event.signal)
-        else if (event.type === "signal-progress") this.#close(event.signal)
+        if (event.type === "signal-received") {
+          if (this.#display(event.signal)) await this.#report(event.signal.id)
+        } else if (event.type === "signal-progress") this.#close(event.signal)
         else if (event.type === "resync") await this.#showOpen()
       }
     } catch (error) {
@@ -107,6 +108,8 @@ export class Desk {
 
   /** Rings again for what nobody has acknowledged. */
   #remind(): void {
+    // A node that is away hears of it when it is back; who listens to it says that it is away.
+    for (const id of this.#unreported) this.#report(id).catch(refuseBugs)
     if (this.#open.size === 0) return
     const { terminal, isRinging } = this.#parts
     if (isRinging) terminal.bell()
@@ -120,29 +123,35 @@ export class Desk {
     const isOpen = new Set(signals.map((signal) => signal.id))
     for (const id of this.#open) if (!isOpen.has(id)) this.#open.delete(id)
     for (const signal of signals.toReversed()) {
-      if (signal.direction === "received") await this.#show(signal)
+      if (signal.direction === "received") this.#display(signal)
     }
+    for (const id of this.#unreported) await this.#report(id)
   }
 
-  async #show(signal: Signal): Promise<void> {
-    const { id } = signal
-    if (!this.#shown.has(id)) {
-      this.#shown.add(id)
-      this.#unreported.add(id)
-      if (!isAcknowledged(signal)) this.#open.add(id)
-      this.#banner(signal)
-      if (this.#parts.isRinging) this.#parts.terminal.bell()
-    }
-    // On the screen first, then said to be: the report is a statement of fact.
-    if (this.#unreported.has(id)) await this.#report(id)
+  /** False when this screen has shown it before. */
+  #display(signal: Signal): boolean {
+    if (this.#shown.has(signal.id)) return false
+    this.#shown.add(signal.id)
+    this.#unreported.add(signal.id)
+    if (!isAcknowledged(signal)) this.#open.add(signal.id)
+    this.#banner(signal)
+    if (this.#parts.isRinging) this.#parts.terminal.bell()
+    return true
   }
 
-  /** Tells the node; what it does not take is tried again when it is asked for open signals. */
+  /**
+   * After it is on the screen: the report is a statement of fact. What the node does not take is
+   * told, and tried again with the next reminder.
+   */
   async #report(id: string): Promise<void> {
     const { terminal, client, seat } = this.#parts
-    const displayed = await client.markDisplayed(id, seat)
-    this.#unreported.delete(id)
-    terminal.json(displayed)
+    try {
+      const displayed = await client.markDisplayed(id, seat)
+      if (this.#unreported.delete(id)) terminal.json(displayed)
+    } catch (error) {
+      if (!(error instanceof TarbartaError) || error.code === "NODE_UNREACHABLE") throw error
+      terminal.warn(`${short(id)}: ${error.message}`)
+    }
   }
 
   #banner(signal: Signal): void {
@@ -165,6 +174,10 @@ export class Desk {
     const officer = signal.desks.find((desk) => desk.officer !== undefined)?.officer ?? ""
     this.#parts.terminal.tell("signal.closed", { id: short(signal.id), officer })
   }
+}
+
+function refuseBugs(error: unknown): void {
+  if (!(error instanceof TarbartaError)) throw error
 }
 
 function short(id: string): string {

@@ -15,6 +15,7 @@ import { digits, sayIn, type Language, type Say, type Word } from "./words.ts"
 const COLUMNS = 80
 const COLUMNS_MIN = 40
 const GAP = "  "
+const FLEXIBLE_MIN = 12
 /** What takes longer is accompanied by a progress line. */
 const PROGRESS_AFTER_MS = 1_000
 const PROGRESS_EVERY_MS = 200
@@ -198,7 +199,8 @@ export class Terminal {
     const isCoded = error instanceof TarbartaError
     const code = isCoded ? error.code : "UNEXPECTED"
     const message = error instanceof Error ? error.message : String(error)
-    const hint = isCoded ? error.hint : undefined
+    const { hintFor } = await import("./hints.ts")
+    const hint = isCoded ? (error.hint ?? hintFor(error.code)) : undefined
     if (this.isJson) {
       const failure = { code, message, ...(hint === undefined ? {} : { hint }) }
       this.#errors.write(`${JSON.stringify({ error: failure, exit })}\n`)
@@ -253,8 +255,9 @@ function shrink(widths: number[], heads: readonly Column[], columns: number): vo
   const room = columns - GAP.length * (widths.length - 1)
   const flexible = heads.findIndex((column) => column.isFlexible === true)
   const excess = (): number => widths.reduce((sum, width) => sum + width, 0) - room
-  if (flexible >= 0) {
-    widths[flexible] = Math.max(12, (widths[flexible] ?? 0) - Math.max(0, excess()))
+  if (flexible >= 0 && excess() > 0) {
+    const width = widths[flexible] ?? 0
+    widths[flexible] = Math.max(Math.min(FLEXIBLE_MIN, width), width - excess())
   }
   while (excess() > 0) {
     const widest = widths.indexOf(Math.max(...widths))

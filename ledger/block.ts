@@ -21,7 +21,7 @@ import { decodeCertificate, encodeCertificate, type Certificate } from "./certif
 import { CERTIFICATE_BYTES_MAX } from "./certificate.ts"
 import { LedgerError } from "./errors.ts"
 
-export const HEADER_VERSION = 1
+const HEADER_VERSION = 1
 
 const FLAG_SEAL = 1
 const FLAG_CLOSING = 2

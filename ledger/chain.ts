@@ -52,7 +52,7 @@ export interface ChainHead {
  */
 export type SubmitKeyOf = (submitter: number) => Uint8Array | undefined
 
-/** True for a batch whose signature was verified under this key: these very bytes, by the caller. */
+/** True for a batch whose very bytes the caller has verified under this key. */
 export type IsVerified = (batch: Batch, submitKey: Uint8Array) => boolean
 
 /** The head of a chain without blocks: epoch 0, view 0, height 0. */

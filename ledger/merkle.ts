@@ -7,7 +7,7 @@
  */
 
 import { assert } from "../protocol/assert.ts"
-import { equalBytes } from "../protocol/bytes.ts"
+import { concatBytes, equalBytes } from "../protocol/bytes.ts"
 import { FieldReader, FieldWriter } from "../protocol/fields.ts"
 import { HASH_BYTES } from "../protocol/limits.ts"
 import { LedgerError } from "./errors.ts"
@@ -94,7 +94,7 @@ export function appendLeaves(frontier: Frontier, leaves: Uint8Array, sink?: Node
     if (nodes.length > 0) sink?.(level, first, nodes)
     // An odd old count means that the edge holds a left sibling for the first new node.
     const left = first % 2 === 1 ? edge.pop() : undefined
-    const row = left === undefined ? nodes : joined(left, nodes)
+    const row = left === undefined ? nodes : concatBytes(left, nodes)
     const last = Math.floor(size / span)
     if (last % 2 === 1) hashes.unshift(row.slice(row.length - HASH_BYTES))
     nodes = hashLevel(row)
@@ -275,13 +275,6 @@ function largestPowerBelow(count: number): number {
   let power = 1
   while (power * 2 < count) power *= 2
   return power
-}
-
-function joined(left: Uint8Array, nodes: Uint8Array): Uint8Array {
-  const out = new Uint8Array(left.length + nodes.length)
-  out.set(left)
-  out.set(nodes, left.length)
-  return out
 }
 
 function isHash(bytes: Uint8Array): boolean {

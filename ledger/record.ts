@@ -2,9 +2,9 @@
  * Records of the consensus log: what a validator promised, on disk before the promise takes effect
  * (LEDGER §9.1).
  *
- * A record is an epoch, a kind and a payload. One step of consensus writes one record. Kinds 2 and 4
- * are reserved for nullify votes and for certificates that came from others. How records stand in a
- * file, and what tells a torn end from damage, is the file's own affair (node/store/wal.ts).
+ * A record is an epoch, a kind and a payload. One step of consensus writes one record. Kinds 2 and
+ * 4 are reserved for nullify votes and for certificates that came from others. How records stand in
+ * a file, and what tells a torn end from damage, is the file's own affair (node/store/wal.ts).
  */
 
 import { FieldReader, FieldWriter } from "../protocol/fields.ts"

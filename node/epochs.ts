@@ -36,7 +36,9 @@ export interface EpochsParts {
 export class Epochs {
   readonly #parts: EpochsParts
   readonly #seeds = new Map<string, Uint8Array>()
+  /** Newest epoch published by this process; the ledger knows what came before. */
   #newestEpoch = -1
+  #isRefused = false
   #timer: Timer | undefined
   #isStopped = false
   #tail: Promise<void> = Promise.resolve()
@@ -50,7 +52,6 @@ export class Epochs {
     for await (const [key, seed] of this.#parts.database.range(range)) {
       const [, epoch, hash] = key.split("/")
       this.#seeds.set(`${Number(epoch)}/${hash ?? ""}`, seed)
-      this.#newestEpoch = Math.max(this.#newestEpoch, Number(epoch))
     }
   }
 
@@ -68,6 +69,20 @@ export class Epochs {
     this.#timer?.cancel()
   }
 
+  /**
+   * A publication of ours is final. One that was refused, as for a clock that is days wrong, is
+   * made again at the next look.
+   */
+  judged(isAccepted: boolean): void {
+    this.#isRefused = !isAccepted
+    if (!isAccepted) this.#newestEpoch = -1
+  }
+
+  /** A line for the operator while the ledger holds no keys of ours that others may use. */
+  warnings(): string[] {
+    return this.#isRefused ? ["the ledger refused this mission's keys: set the clock right"] : []
+  }
+
   /** Seed of our key with this number and hash, while we have it. */
   seedOf(epoch: number, ekHash: Uint8Array): Uint8Array | undefined {
     return this.#seeds.get(`${epoch}/${toHex(ekHash)}`)
@@ -79,12 +94,18 @@ export class Epochs {
     if (self === undefined || this.#isStopped) return
     const current = epochAt(clock.now())
     const wanted = current + limits.EPOCHS_AHEAD
-    if (this.#newestEpoch >= wanted) return
-    const first = Math.max(current, this.#newestEpoch + 1)
-    const fresh = Array.from({ length: wanted - first + 1 }, (_, index) => {
+    // A key on the ledger whose seed is lost here is no use: others must get a fresh one.
+    const usable = directory.epochKeys(self.rid).filter(({ epoch, hash }) => {
+      return this.seedOf(epoch, hash) !== undefined
+    })
+    const held = new Set(usable.map(({ epoch }) => epoch))
+    const span = Array.from({ length: wanted - current + 1 }, (_, index) => current + index)
+    const due = span.filter((epoch) => epoch > this.#newestEpoch && !held.has(epoch))
+    if (due.length === 0) return
+    const fresh = due.map((epoch) => {
       const seed = random(limits.KEM_SEED_BYTES)
       const publicKey = kemPublicKey(suite, seed)
-      return { epoch: first + index, seed, publicKey, hash: epochKeyHash(suite, publicKey) }
+      return { epoch, seed, publicKey, hash: epochKeyHash(suite, publicKey) }
     })
     await counters.exclusive((turn) => {
       const createdMs = clock.now()

@@ -152,7 +152,11 @@ export class TarbartaNode {
       addresses: parts.addresses,
       pid: parts.pid,
       startedMs: clock.now(),
-      warnings: () => [...parts.warnings, ...this.#clockCheck.warnings()],
+      warnings: () => [
+        ...parts.warnings,
+        ...this.#clockCheck.warnings(),
+        ...this.#epochs.warnings(),
+      ],
       stop: parts.onStop,
     })
     this.#handle()
@@ -315,8 +319,10 @@ export class TarbartaNode {
       this.#epochs.start()
     }
     const rid = this.#self?.rid
-    for (const { index, entry } of final.entries) {
+    for (const [offset, { index, entry }] of final.entries.entries()) {
       if (entry.submitter !== rid) continue
+      if (entry.type === "epochKeys")
+        this.#epochs.judged(final.outcomes[offset]?.type !== "refused")
       this.#clockCheck.final(entry.submitterSeq, final.timeMs)
       if (entry.type !== "message") continue
       this.#registered(entry.submitterSeq, index).catch(this.#parts.onFatal)

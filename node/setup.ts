@@ -87,6 +87,8 @@ export interface RequestOptions extends HomeOptions {
 
 export interface RequestCreated {
   readonly network: string
+  /** What headquarters reads out when it gives the genesis file away. */
+  readonly networkFingerprint: string
   readonly fingerprint: string
   readonly request: Uint8Array
   readonly requestFile: string
@@ -201,9 +203,11 @@ export async function createRequest(options: RequestOptions): Promise<RequestCre
   await replaceFile(requestFile, request)
   await writeConfig(home.config, configOf(options, false))
   keystore.close()
+  const names = namesOf(options.genesis)
   // Both sides compare the request's own fingerprint: it is what governance admits.
   return {
-    network: namesOf(options.genesis).network,
+    network: names.network,
+    networkFingerprint: names.fingerprint,
     fingerprint: fingerprint(suite.sha256(request)),
     request,
     requestFile,

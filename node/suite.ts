@@ -292,7 +292,7 @@ function open(
   return plain(plaintext)
 }
 
-/** Given a key as bytes, Node first asks whether it is an object, by an exception: thrice the time. */
+/** Given bytes, Node first asks by an exception whether they are an object: thrice the time. */
 function secretKey(bytes: Uint8Array): KeyObject {
   return createSecretKey(view(bytes))
 }

@@ -10,7 +10,13 @@ import { basename } from "node:path"
 import { frontierRoot } from "../ledger/merkle.ts"
 import { decodeProof, verifyProof } from "../ledger/proof.ts"
 import { createValidatorSet } from "../ledger/validators.ts"
-import { decodeCopy, verifyCopy, verifyHeader } from "../protocol/copy.ts"
+import {
+  decodeCopy,
+  verifyCopy,
+  verifyHeader,
+  type EnvelopeCopy,
+  type VerifiedHeader,
+} from "../protocol/copy.ts"
 import { Directory } from "../protocol/directory.ts"
 import { ProtocolError, TarbartaError } from "../protocol/errors.ts"
 import { decodeHeader } from "../protocol/header.ts"
@@ -22,7 +28,7 @@ import { NodeError } from "./errors.ts"
 import { keyLookups } from "./delivery/lookups.ts"
 import { toHex } from "./delivery/rows.ts"
 import { readLedgerCopy } from "./store/copy.ts"
-import { readFileUpTo } from "./store/file.ts"
+import { readFileUpTo, systemCode, systemReason } from "./store/file.ts"
 import { nativeSuite } from "./suite.ts"
 
 export interface VerifyFileOptions {
@@ -41,7 +47,7 @@ export interface VerifiedFile {
   /** What the file shows, in the order in which it is told. */
   readonly facts: Readonly<Record<string, string | number | boolean>>
   /** What is wrong and where. */
-  readonly error?: { readonly code: string; readonly message: string }
+  readonly error?: { readonly code: string; readonly message: string; readonly hint?: string }
 }
 
 type Facts = Record<string, string | number | boolean>
@@ -55,8 +61,8 @@ const suite = nativeSuite
  * or `CODEC_*` when the genesis is none. Whatever is wrong inside the file itself is in the report.
  */
 export async function verifyFile(options: VerifyFileOptions): Promise<VerifiedFile> {
-  const genesis = await readFileUpTo(options.genesis, limits.GENESIS_BYTES_MAX)
-  const founding = new Directory(suite, genesis)
+  const genesis = await readNamed(options.genesis, limits.GENESIS_BYTES_MAX)
+  const founding = foundingOf(options.genesis, genesis)
   const kind = await kindOf(options.file)
   const report = { kind, network: toHex(founding.net) }
   const facts: Facts = { file: basename(options.file), fingerprint: fingerprint(founding.net) }
@@ -67,7 +73,14 @@ export async function verifyFile(options: VerifyFileOptions): Promise<VerifiedFi
     return { ...report, ok: true, facts }
   } catch (error) {
     if (!(error instanceof TarbartaError) || error.code === "FILE_UNREADABLE") throw error
-    return { ...report, ok: false, facts, error: { code: error.code, message: reasonOf(error) } }
+    const { code, hint } = error
+    const message = reasonOf(error)
+    return {
+      ...report,
+      ok: false,
+      facts,
+      error: { code, message, ...(hint === undefined ? {} : { hint }) },
+    }
   }
 }
 
@@ -80,7 +93,7 @@ async function kindOf(path: string): Promise<VerifiedFile["kind"]> {
   return opening.slice(2).startsWith(LABELS.proof) ? "proof" : "envelope"
 }
 
-/** The first bytes of a file; a file that is not there is a coded error as everywhere. */
+/** The first bytes of a file. */
 async function readHead(path: string): Promise<Uint8Array> {
   try {
     const file = await open(path, "r")
@@ -91,8 +104,37 @@ async function readHead(path: string): Promise<Uint8Array> {
       await file.close()
     }
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : "unknown"
-    throw new NodeError("FILE_UNREADABLE", `cannot read ${path}: ${why}`, { cause })
+    throw unreadable(path, cause)
+  }
+}
+
+/** As {@link readFileUpTo}; a file that is not there is a coded error as everywhere. */
+async function readNamed(path: string, bytesMax: number): Promise<Uint8Array> {
+  try {
+    return await readFileUpTo(path, bytesMax)
+  } catch (cause) {
+    throw cause instanceof TarbartaError ? cause : unreadable(path, cause)
+  }
+}
+
+function unreadable(path: string, cause: unknown): NodeError {
+  const code = systemCode(cause)
+  const why =
+    code === "EISDIR"
+      ? "expected a file, got a folder"
+      : `cannot be read: ${code === "ENOENT" ? "no such file or folder" : systemReason(cause)}`
+  return new NodeError("FILE_UNREADABLE", `${path}: ${why}`, { cause })
+}
+
+function foundingOf(path: string, genesis: Uint8Array): Directory {
+  try {
+    return new Directory(suite, genesis)
+  } catch (cause) {
+    if (!(cause instanceof TarbartaError)) throw cause
+    throw new TarbartaError(cause.code, `${path}: ${cause.message}`, {
+      cause,
+      hint: "--network wants the genesis file that headquarters gave out",
+    })
   }
 }
 
@@ -118,7 +160,7 @@ async function checkProof(
   founding: Directory,
   facts: Facts,
 ): Promise<void> {
-  const proof = decodeProof(await readFileUpTo(options.file, limits.PROOF_BYTES_MAX))
+  const proof = decodeProof(await readNamed(options.file, limits.PROOF_BYTES_MAX))
   const validators = createValidatorSet(suite, 0, founding.genesis.validators)
   const proven = verifyProof(suite, founding.net, proof, (epoch) =>
     epoch === validators.epoch ? validators : undefined,
@@ -136,7 +178,7 @@ async function checkProof(
   const opened = decodeHeader(suite, proof.opening.header)
   if (directory.missionBySigner(opened.core.signerKid) === undefined) {
     // The entry stands; who signed the cable is told by a copy of the ledger.
-    facts["signature"] = false
+    facts["signature"] = "not checked (needs --ledger)"
     return
   }
   verifyHeader(suite, proof.opening.header, proof.opening.signature, keyLookups(directory))
@@ -153,7 +195,15 @@ async function directoryOf(
   founding: Directory,
 ): Promise<Directory> {
   if (options.ledger === undefined) return founding
-  return (await checkLedger(options, options.ledger, genesis, {})).directory
+  try {
+    return (await checkLedger(options, options.ledger, genesis, {})).directory
+  } catch (cause) {
+    if (!(cause instanceof TarbartaError) || cause.code === "FILE_UNREADABLE") throw cause
+    throw new TarbartaError(cause.code, `ledger copy ${basename(options.ledger)}`, {
+      cause,
+      hint: "nothing is said of the file itself: verify the ledger copy first",
+    })
+  }
 }
 
 async function checkEnvelope(
@@ -162,9 +212,9 @@ async function checkEnvelope(
   founding: Directory,
   facts: Facts,
 ): Promise<void> {
-  const copy = decodeCopy(await readFileUpTo(options.file, limits.ENVELOPE_BYTES_MAX))
+  const copy = decodeCopy(await readNamed(options.file, limits.ENVELOPE_BYTES_MAX))
   const directory = await directoryOf(options, genesis, founding)
-  const { header, cableId } = verifyCopy(suite, copy, keyLookups(directory))
+  const { header, cableId } = verifiedCopy(options, copy, directory)
   const { core } = header
   facts["cable"] = toHex(cableId)
   facts["sender"] = nameOf(directory, core.sender)
@@ -173,6 +223,23 @@ async function checkEnvelope(
   facts["kind"] = core.kind
   facts["created"] = new Date(core.createdMs).toISOString()
   facts["bytes"] = copy.body.length
+}
+
+function verifiedCopy(
+  options: VerifyFileOptions,
+  copy: EnvelopeCopy,
+  directory: Directory,
+): VerifiedHeader {
+  try {
+    return verifyCopy(suite, copy, keyLookups(directory))
+  } catch (cause) {
+    const isUnknown = cause instanceof ProtocolError && cause.code === "DIRECTORY_UNKNOWN"
+    if (!isUnknown || options.ledger !== undefined) throw cause
+    throw new ProtocolError(cause.code, cause.message, {
+      cause,
+      hint: "its sender came after the genesis: give a ledger copy with --ledger",
+    })
+  }
 }
 
 /** A mission by its code; one that only the ledger knows, by its number. */
@@ -185,7 +252,8 @@ function reasonOf(error: TarbartaError): string {
   const reasons = [error.message]
   let cause: unknown = error.cause
   while (cause instanceof Error) {
-    reasons.push(cause.message)
+    // Some errors repeat what the one below them said.
+    if (!reasons.some((reason) => reason.includes(cause.message))) reasons.push(cause.message)
     cause = cause.cause
   }
   return reasons.join(": ")

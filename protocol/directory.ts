@@ -21,7 +21,7 @@ import {
   type Proposal,
 } from "./governance.ts"
 import {
-  isMissionTaken,
+  hasSharedKey,
   keyMark,
   missionKeyMarks,
   validatorKeyMarks,
@@ -30,6 +30,7 @@ import {
   type OfficerCertificate,
 } from "./identity.ts"
 import { epochKeyHash, keyId } from "./keys.ts"
+import { LABELS, labelBytes } from "./labels.ts"
 import * as limits from "./limits.ts"
 import type { Suite } from "./suite.ts"
 
@@ -160,6 +161,11 @@ export class Directory {
     return keys.get(newestOf(keys))
   }
 
+  /** The epoch keys of a mission that others may still choose. */
+  epochKeys(rid: number): PublishedEpochKey[] {
+    return [...(this.#epochKeys.get(rid)?.values() ?? [])]
+  }
+
   newestEpoch(rid: number): number | undefined {
     const keys = this.#epochKeys.get(rid)
     return keys === undefined ? undefined : newestOf(keys)
@@ -168,17 +174,19 @@ export class Directory {
   /**
    * Applies one entry of a final block.
    *
-   * `trusted` skips signatures, for entries that this node has verified before and kept.
+   * `blockTimeMs` is the time of the block; epoch keys that claim to be made long after it are
+   * refused, or a clock that was wrong once would stop a mission's rotation for ever. `trusted`
+   * skips signatures. Only entries that this node has accepted before and kept go without both.
    */
   apply(
     entry: Pick<Entry, "type" | "payload">,
     height: number,
-    options: { trusted?: boolean } = {},
+    options: { trusted?: boolean; blockTimeMs?: number } = {},
   ): Outcome {
     const trusted = options.trusted === true
     try {
       if (entry.type === "governance") return this.#govern(entry.payload, height, trusted)
-      if (entry.type === "epochKeys") return this.#publish(entry.payload, height, trusted)
+      if (entry.type === "epochKeys") return this.#publish(entry.payload, height, options)
       return { type: "none" }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
@@ -258,13 +266,19 @@ export class Directory {
       action.type === "admit"
         ? this.#executeAdmit(action.request, height)
         : this.#executeRevoke(action.rid, height)
-    this.#stateHash = this.#suite.sha256(concatBytes(this.#stateHash, proposalId))
+    this.#stateHash = this.#suite.sha256(
+      concatBytes(labelBytes(LABELS.governanceState), this.#stateHash, proposalId),
+    )
     return outcome
   }
 
   #demandAdmissible(request: Uint8Array): MissionFacts {
     const facts = verifyMissionRequest(this.#suite, request, this.net)
-    const taken = this.missions().find((mission) => isMissionTaken(facts, mission.facts))
+    // A code is free again once its holder is revoked; keys are nobody else's ever.
+    const taken = this.missions().find((mission) => {
+      const isCodeTaken = mission.revokedHeight === undefined && mission.facts.code === facts.code
+      return isCodeTaken || hasSharedKey(facts, mission.facts)
+    })
     if (taken !== undefined) {
       const why = `mission ${facts.code}: its code or a key of it belongs to ${taken.facts.code}`
       throw new ProtocolError("GOVERNANCE_INVALID", why)
@@ -273,7 +287,8 @@ export class Directory {
       const why = `mission ${facts.code}: a key of it is a governance member's or a validator's`
       throw new ProtocolError("GOVERNANCE_INVALID", why)
     }
-    if (this.#missions.size >= limits.MISSIONS_MAX) {
+    const living = this.missions().filter((mission) => mission.revokedHeight === undefined)
+    if (living.length >= limits.MISSIONS_MAX || this.#nextRid > 0xffff) {
       throw new ProtocolError("GOVERNANCE_INVALID", `the network is full: ${limits.MISSIONS_MAX}`)
     }
     return facts
@@ -316,7 +331,11 @@ export class Directory {
     return { type: "revoked", mission: revoked }
   }
 
-  #publish(payload: Uint8Array, height: number, trusted: boolean): Outcome {
+  #publish(
+    payload: Uint8Array,
+    height: number,
+    options: { trusted?: boolean; blockTimeMs?: number },
+  ): Outcome {
     const publication = decodeEpochKeys(payload)
     const mission = this.#missions.get(publication.rid)
     if (mission === undefined || this.isRevoked(mission, height)) {
@@ -328,7 +347,14 @@ export class Directory {
     if (!equalBytes(publication.signerKid, mission.signingKid)) {
       throw new ProtocolError("EPOCH_KEYS_INVALID", "not signed by the mission's signing key")
     }
-    if (!trusted) verifyEpochKeys(this.#suite, publication, mission.facts.signingKey)
+    if (options.trusted !== true) {
+      verifyEpochKeys(this.#suite, publication, mission.facts.signingKey)
+    }
+    const aheadMs = publication.createdMs - (options.blockTimeMs ?? publication.createdMs)
+    if (aheadMs > limits.EPOCH_KEYS_AHEAD_MS) {
+      const why = `mission ${mission.rid}: made ${aheadMs} ms after the block that holds it`
+      throw new ProtocolError("EPOCH_KEYS_INVALID", why)
+    }
     const last = publication.keys.at(-1)
     const epochMax = epochAt(publication.createdMs) + limits.EPOCHS_AHEAD_MAX
     if (last !== undefined && last.epoch > epochMax) {

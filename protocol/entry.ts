@@ -22,10 +22,10 @@ import {
 import type { Suite } from "./suite.ts"
 
 /** Version byte of every entry. */
-export const ENTRY_VERSION = 1
+const ENTRY_VERSION = 1
 
 /** 1 message, 3 governance, 4 evidence, 5 epoch keys; 2 is never used. */
-export const ENTRY_TYPES = { message: 1, governance: 3, evidence: 4, epochKeys: 5 } as const
+const ENTRY_TYPES = { message: 1, governance: 3, evidence: 4, epochKeys: 5 } as const
 
 export type EntryType = keyof typeof ENTRY_TYPES
 

@@ -189,17 +189,10 @@ export function verifyMissionRequest(
   return facts
 }
 
-/**
- * True when the two missions have a code or a key in common. Nobody proves possession of a
- * transport key in a request, so a copy of somebody else's is caught here alone.
- */
-export function isMissionTaken(facts: MissionFacts, by: MissionFacts): boolean {
-  const marks = new Set(marksOf(by))
-  return marksOf(facts).some((mark) => marks.has(mark))
-}
-
-function marksOf(facts: MissionFacts): string[] {
-  return [facts.code, ...missionKeyMarks(facts)]
+/** True when one key stands in both certificates, in whatever role. */
+export function hasSharedKey(a: MissionFacts, b: MissionFacts): boolean {
+  const marks = new Set(missionKeyMarks(a))
+  return missionKeyMarks(b).some((mark) => marks.has(mark))
 }
 
 /** The last 32 bytes tell keys apart; of a composite key they are its whole Ed25519 half. */

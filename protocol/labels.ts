@@ -58,6 +58,7 @@ export const LABELS = {
   keystore: "TB1/keystore",
   boot: "TB1/boot",
   store: "TB1/store",
+  governanceState: "TB1/state",
   // ledger (LEDGER §1; each ends in NUL so that none is a prefix of another)
   commit: "tarbarta/commit/v1\0",
   batch: "tarbarta/batch/v1\0",

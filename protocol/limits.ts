@@ -135,6 +135,11 @@ export const EPOCH_KEYS_PER_ENTRY_MAX = 32
 export const EPOCH_MS = DAY_MS
 /** Epochs that a connected node keeps published: the current one and two ahead. */
 export const EPOCHS_AHEAD = 2
+/**
+ * How long after its block a publication of epoch keys may claim to be made. A clock that is a day
+ * wrong must not cut a mission off; one that is years wrong must not bind everybody else.
+ */
+export const EPOCH_KEYS_AHEAD_MS = 2 * DAY_MS
 /** Epochs ahead that the directory accepts (announced isolation). */
 export const EPOCHS_AHEAD_MAX = 60
 /** How often a node looks whether a new day asks for new keys. */
@@ -185,7 +190,7 @@ export const VERIFY_SLICE_MS = 10
 /** The consensus log is rewritten without old records once in so many views … */
 export const LOG_TRIM_VIEWS = 256
 /** … or once it has grown by so many bytes of records. */
-export const LOG_TRIM_BYTES = 64 * MIB
+export const LOG_TRIM_BYTES = 32 * MIB
 /** Blocks of one catch-up request, and their bytes that an answer stops at. */
 export const SYNC_WINDOW_BLOCKS = 64
 export const SYNC_ANSWER_BYTES = 1 * MIB

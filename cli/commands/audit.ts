@@ -40,7 +40,8 @@ function isFact(name: string): name is keyof typeof FACTS {
 export function auditCommand(program: Program): Command {
   const audit = new Command("audit")
   const verify = audit
-    .command("verify <file>")
+    .command("verify")
+    .argument("<file>", "what `ledger proof`, `ledger verify --save` or `cable read` wrote")
     .description("check a proof, a ledger copy or an envelope; nothing is sent anywhere")
     .requiredOption("--network <GENESIS>", "the genesis file of the network")
     .option("--ledger <COPY>", "a ledger copy that an envelope's keys are looked up in")
@@ -48,9 +49,9 @@ export function auditCommand(program: Program): Command {
       "after",
       `
 Examples:
-  tarbarta audit verify 4f2a91c0.proof --network genesis.tb
-  tarbarta audit verify ledger.copy --network genesis.tb
-  tarbarta audit verify got.envelope --network genesis.tb --ledger ledger.copy
+  tarbarta audit verify 4f2a91c0.proof --network network.genesis
+  tarbarta audit verify ledger.copy --network network.genesis
+  tarbarta audit verify got.envelope --network network.genesis --ledger ledger.copy
 Exit code 0: it holds. Exit code 4: the line says what is wrong and where.
 `,
     )
@@ -70,9 +71,9 @@ async function verifyFile(session: Session, options: VerifyOptions, file: string
   }).finally(() => progress.end())
   terminal.json(verified)
   if (!verified.ok) {
-    const { code = "VERIFICATION_FAILED", message = "no reason given" } = verified.error ?? {}
+    const { code = "VERIFICATION_FAILED", message = "no reason given", hint } = verified.error ?? {}
     throw new CliError("VERIFICATION_FAILED", `${file}: ${code}: ${message}`, {
-      hint: "the file was altered, or it belongs to another network",
+      hint: hint ?? "the file was altered, or it belongs to another network",
     })
   }
   terminal.tell(`audit.${verified.kind}`)

@@ -27,15 +27,19 @@ export function cableCommand(program: Program): Command {
     .option("--limit <COUNT>", "at most so many", count)
   act(inbox, program, listCables)
   const read = cable
-    .command("read <id>")
+    .command("read")
+    .argument("<id>", "its ID, or the first 6 digits or more")
     .description("show a cable; it counts as read from then on")
     .option("--envelope <FILE>", "write the envelope as it was received, for an audit")
-    .addHelpText("after", "\nAn ID may be cut to its first 6 digits or more.\n")
   act(read, program, readCable)
-  const status = cable.command("status <id>").description("show how far a cable has come")
+  const status = cable
+    .command("status")
+    .argument("<id>", "its ID, or the first 6 digits or more")
+    .description("show how far a cable has come")
   act(status, program, showStatus)
   const ack = cable
-    .command("ack <id>")
+    .command("ack")
+    .argument("<id>", "its ID, or the first 6 digits or more")
     .description("tell the sender that a cable was acted on")
     .option("--officer <NAME>", "who acted")
   act(ack, program, acknowledge)

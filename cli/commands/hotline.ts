@@ -40,7 +40,8 @@ export function hotlineCommand(program: Program): Command {
   act(list, program, listSignals)
   hotline.addCommand(watchCommand(program))
   const ack = hotline
-    .command("ack <id>")
+    .command("ack")
+    .argument("<id>", "its ID, or the first 6 digits or more")
     .description("take a signal: its caller sees your name at once")
     .requiredOption("--officer <NAME>", "who takes it")
   act(ack, program, acknowledge)

@@ -15,14 +15,15 @@ export function ledgerCommand(program: Program): Command {
     .option("--save <FILE>", "write the verified copy, for an auditor")
   act(verify, program, verifyLedger)
   const proof = ledger
-    .command("proof <id>")
+    .command("proof")
+    .argument("<id>", "its ID, or the first 6 digits or more")
     .description("write the proof that a cable or signal stands on the ledger")
     .option("--out <FILE>", "where to write it (default: the ID's beginning with .proof)")
     .addHelpText(
       "after",
       `
 The file shows when a cable was registered and by whom; nothing of its content.
-Check it on any machine: tarbarta audit verify 4f2a91c0.proof --network genesis.tb
+Check it on any machine: tarbarta audit verify 4f2a91c0.proof --network network.genesis
 `,
     )
   act(proof, program, writeProof)

@@ -4,6 +4,7 @@ import { Command } from "commander"
 import type { MissionInfo } from "../../node/api/shapes.ts"
 import { GENESIS_BYTES_MAX, REQUEST_BYTES_MAX } from "../../protocol/limits.ts"
 import { NodeError } from "../../node/errors.ts"
+import { ProtocolError, TarbartaError } from "../../protocol/errors.ts"
 import { CliError } from "../errors.ts"
 import { readBytes, refuseFolder, writeBytes } from "../files.ts"
 import { homeOptions, withHomeOptions, type HomeOptions } from "../home-options.ts"
@@ -15,11 +16,12 @@ interface RequestOptions extends HomeOptions {
   readonly out?: string
 }
 
-interface ConfirmOptions {
+interface AdmitOptions {
   readonly yes?: boolean
 }
 
-interface RevokeOptions extends ConfirmOptions {
+interface RevokeOptions {
+  readonly yes?: boolean
   readonly reason: string
 }
 
@@ -33,19 +35,21 @@ export function missionCommand(program: Program): Command {
       "after",
       `
 Example:
-  tarbarta mission request --network genesis.tb --code LON --name-en London \\
+  tarbarta mission request --network network.genesis --code LON --name-en London \\
     --address /ip4/192.0.2.9/tcp/4001 --officer "S. Akter=drafter,cipher,duty"
 Then carry LON.request to headquarters, and tell the fingerprint by telephone.
 `,
     )
   act(request, program, requestAdmission)
   const admit = mission
-    .command("admit <file>")
+    .command("admit")
+    .argument("<file>", "the request that the mission has sent")
     .description("admit a mission by its request (headquarters)")
     .option("--yes", "the fingerprint was compared already; do not ask")
   act(admit, program, admitMission)
   const revoke = mission
-    .command("revoke <code>")
+    .command("revoke")
+    .argument("<code>", "code of the mission, such as LON")
     .description("end a mission's keys for good, such as after a seizure (headquarters)")
     .option("--reason <TEXT>", "why; it stands on the ledger for all to read", "not given")
     .option("--yes", "do not ask")
@@ -68,28 +72,27 @@ async function requestAdmission(session: Session, options: RequestOptions): Prom
   const created = await terminal.during("busy.keys", setup.createRequest({ ...made, genesis }))
   const file = options.out ?? `${made.code}.request`
   await writeBytes(file, created.request)
-  const { network, fingerprint } = created
-  terminal.json({ code: made.code, network, fingerprint, file, home })
+  const { network, networkFingerprint, fingerprint } = created
+  terminal.json({ code: made.code, network, networkFingerprint, fingerprint, file, home })
   terminal.tell("mission.requested", { code: made.code, file })
   terminal.fields([
     ["label.network", network],
+    ["label.networkFingerprint", networkFingerprint],
     ["label.fingerprint", fingerprint],
     ["label.home", home],
   ])
   terminal.tell("mission.next")
 }
 
-async function admitMission(
-  session: Session,
-  options: ConfirmOptions,
-  file: string,
-): Promise<void> {
+async function admitMission(session: Session, options: AdmitOptions, file: string): Promise<void> {
   const { terminal, home } = session
   const request = await readBytes(file, REQUEST_BYTES_MAX)
   const client = await session.client()
   const ledger = await client.ledgerStatus()
   const setup = await import("../../node/setup.ts")
-  const facts = await setup.inspectRequest({ home, request })
+  const facts = await setup.inspectRequest({ home, request }).catch((error: unknown) => {
+    throw notAdmissible(file, error)
+  })
   terminal.fields([
     ["label.mission", `${facts.code}  ${facts.nameEn}  ${facts.nameBn}`],
     ["label.fingerprint", facts.fingerprint],
@@ -99,7 +102,10 @@ async function admitMission(
       facts.officers.map((one) => `${one.name} (${one.roles.join(", ")})`).join("; "),
     ],
   ])
-  await confirm(session, options, terminal.say("mission.ask", { code: facts.code }))
+  await confirm(session, terminal.say("mission.ask", { code: facts.code }), {
+    yes: options.yes,
+    advice: "compare the fingerprint first, then give --yes",
+  })
   const passphrase = await passphraseFor(session, { isNew: false })
   const payloads = await terminal.during(
     "busy.open",
@@ -108,6 +114,15 @@ async function admitMission(
   const final = await terminal.during("busy.ledger", client.submitGovernance(payloads))
   terminal.json({ code: facts.code, fingerprint: facts.fingerprint, ...final })
   terminal.tell("mission.admitted", { code: facts.code, height: final.height })
+}
+
+/** A request that cannot be read or does not hold; anything else is passed on as it is. */
+function notAdmissible(file: string, error: unknown): unknown {
+  if (!(error instanceof ProtocolError)) return error
+  return new TarbartaError(error.code, `${file}: ${error.message}`, {
+    cause: error,
+    hint: "it is cut, altered, or no request to this network; let the mission send it again",
+  })
 }
 
 async function revokeMission(
@@ -126,7 +141,10 @@ async function revokeMission(
     })
   }
   const question = { code: mission.code, name: mission.nameEn }
-  await confirm(session, options, terminal.say("mission.askRevoke", question))
+  await confirm(session, terminal.say("mission.askRevoke", question), {
+    yes: options.yes,
+    advice: "it cannot be undone; if it is meant, give --yes",
+  })
   const passphrase = await passphraseFor(session, { isNew: false })
   const setup = await import("../../node/setup.ts")
   const payloads = await terminal.during(
@@ -138,11 +156,15 @@ async function revokeMission(
   terminal.tell("mission.revoked", { code: mission.code, height: final.height })
 }
 
-async function confirm(session: Session, options: ConfirmOptions, question: string): Promise<void> {
+async function confirm(
+  session: Session,
+  question: string,
+  options: { readonly yes: boolean | undefined; readonly advice: string },
+): Promise<void> {
   if (options.yes === true) return
   if (!session.terminal.isAttended) {
     throw new CliError("NOT_CONFIRMED", "nobody is there to be asked; nothing was changed", {
-      hint: "compare the fingerprint first, then give --yes",
+      hint: options.advice,
     })
   }
   if (!(await session.terminal.confirm(question))) {

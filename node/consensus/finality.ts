@@ -85,7 +85,7 @@ export class Finality {
     const entries = batches.flatMap((batch) => batch.entries)
     const firstIndex = header.treeSize - entries.length
     for (const [offset, entry] of entries.entries()) {
-      const outcome = directory.apply(entry, header.height)
+      const outcome = directory.apply(entry, header.height, { blockTimeMs: header.timeMs })
       outcomes.push(outcome)
       operations.push(...rows.operations(entry, firstIndex + offset, header.height, outcome))
     }

@@ -156,7 +156,7 @@ class TileCollector {
 }
 
 /** The fold over blocks, one at a time; any refusal ends it. */
-export class LedgerVerifier {
+class LedgerVerifier {
   readonly #suite: Suite
   readonly #directory: Directory
   readonly #validatorsOf: ValidatorsOf
@@ -216,7 +216,9 @@ export class LedgerVerifier {
     }
     this.#head = acceptBlock(this.#suite, this.#head, final, rules, sink)
     for (const batch of final.block.batches) {
-      for (const entry of batch.entries) this.#directory.apply(entry, this.#head.height)
+      for (const entry of batch.entries) {
+        this.#directory.apply(entry, this.#head.height, { blockTimeMs: this.#head.timeMs })
+      }
     }
   }
 

@@ -54,7 +54,7 @@ export async function rebuildStore(
     }
     for (const [offset, bytes] of entries.entries()) {
       const entry = decodeEntry(suite, bytes)
-      const outcome = directory.apply(entry, height)
+      const outcome = directory.apply(entry, height, { blockTimeMs: row.header.timeMs })
       operations.push(...rows.operations(entry, row.firstIndex + offset, height, outcome))
     }
     if (operations.length >= ROWS_PER_WRITE) {
@@ -63,7 +63,9 @@ export async function rebuildStore(
     }
     await giveWay()
   }
-  for (let rid = 1; rid <= MISSIONS_MAX; rid++) operations.push(serialOperation(rid, serials))
+  // Numbers are given in order, so this reaches the missions that only the lost end knew.
+  const last = directory.missions().length + MISSIONS_MAX
+  for (let rid = 1; rid <= last; rid++) operations.push(serialOperation(rid, serials))
   operations.push(...tiles.edgeOperations(), headOperation(height, hash))
   await database.write(operations, { urgent: true })
   return height

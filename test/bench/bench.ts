@@ -3,7 +3,8 @@
  * absolute times on shared machines mean little (docs/BENCHMARKS.md).
  *
  *   npm run bench                              all of them, about three minutes
- *   npm run bench -- --only NAME               one of: seal, tree, ledger, roundtrip, deliver, hotline, cli
+ *   npm run bench -- --only NAME               one of seal, tree, ledger, roundtrip, deliver,
+ *                                              hotline, cli
  *   npm run bench -- --json FILE               writes the figures to a file as well
  *
  * The exit code is 0 when every bench ran, goals met or not; the table says which.

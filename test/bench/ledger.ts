@@ -24,7 +24,7 @@ import { nativeSuite as suite } from "../../node/suite.ts"
 import { Directory } from "../../protocol/directory.ts"
 import { batchSignedBytes, messageEntry, signBatch, type Batch } from "../../protocol/entry.ts"
 import { createMinistry, type Ministry, type MinistryPost } from "../support/ministry.ts"
-import { interleave, ratioOf, spreadOf, type Figure, type Progress } from "./figures.ts"
+import { interleave, ratioOf, spreadOf, type Figure, type Goal, type Progress } from "./figures.ts"
 
 const ENTRIES_MIN = 100_000
 const BATCH_ENTRIES = 64
@@ -34,8 +34,9 @@ const ROUNDS = 3
 const MICROSECONDS = 1e6
 const NOON_MS = Date.UTC(2026, 0, 1, 12)
 const MILLION = 1e6
-/** For a million entries with every signature, on one core. */
+/** For a million entries on one core, with every signature and without any. */
 const GOAL_S = 12
+const UNSIGNED_GOAL_S = 3
 
 const random = (length: number): Uint8Array => randomFillSync(new Uint8Array(length))
 
@@ -77,24 +78,30 @@ async function benchStored(database: Database, progress: Progress): Promise<Figu
     progress,
   )
   const floor = found.hashes.map((value, round) => value + (found.signatures[round] ?? 0))
-  const measured = spreadOf(found.verified)
-  const perMillionS = (measured.median * MILLION) / MICROSECONDS
+  const unsigned = found.verified.map((value, round) => value - (found.signatures[round] ?? 0))
   return [
     {
       name: `stored ledger of ${entries} entries, each`,
       unit: "µs",
-      measured,
+      measured: spreadOf(found.verified),
       against: { name: "hashes and signatures alone", value: spreadOf(floor) },
       ratio: ratioOf(found.verified, floor),
-      goal: { text: `at most ${GOAL_S} s a million`, isMet: perMillionS <= GOAL_S },
+      goal: goalOf(GOAL_S, found.verified),
     },
     {
-      name: "the same without the bare signatures",
+      name: "the same less its signatures",
       unit: "µs",
-      measured: spreadOf(found.verified.map((value, i) => value - (found.signatures[i] ?? 0))),
+      measured: spreadOf(unsigned),
       against: { name: "hashes alone", value: spreadOf(found.hashes) },
+      ratio: ratioOf(unsigned, found.hashes),
+      goal: goalOf(UNSIGNED_GOAL_S, unsigned),
     },
   ]
+}
+
+function goalOf(goalS: number, perEntryUs: readonly number[]): Goal {
+  const perMillionS = (spreadOf(perEntryUs).median * MILLION) / MICROSECONDS
+  return { text: `at most ${goalS} s a million`, isMet: perMillionS <= goalS }
 }
 
 /** Blocks of full batches, one of each post, made final by headquarters. */

@@ -7,6 +7,8 @@ import { widthOf } from "../../cli/width.ts"
 
 // A transcript is a story: lines that begin with `$ ` are typed, the others are what came back, with
 // `! ` before what was on standard error and `= ` before the exit code.
+// A short `--wait` here is no race: by then all has happened that will, and what it shows is how a
+// time that is up looks.
 // TARBARTA_TRANSCRIPTS=write writes them anew, to be read before they are kept.
 const isWriting = process.env["TARBARTA_TRANSCRIPTS"] === "write"
 const FOLDER = new URL("transcripts/", import.meta.url)

@@ -49,7 +49,10 @@ describe("a configuration", () => {
       [`{"mission": "LIS", "listen": [7]}`, /listen\[0\]: expected text, got 7/],
       [`{"logLevel": null}`, /logLevel: expected .* got null/],
       [`{"relay": "yes"}`, /relay: expected true or false/],
-      [`{"mission": "LIS", "freeSpace": {"percent": 11}}`, /freeSpace\.percent: expected at most bulkPercent/],
+      [
+        `{"mission": "LIS", "freeSpace": {"percent": 11}}`,
+        /freeSpace\.percent: expected at most bulkPercent/,
+      ],
       [`{"freeSpace": {"bulkPercent": 1.5}}`, /freeSpace\.bulkPercent: expected an integer/],
     ]
     for (const [text, message] of bad) {

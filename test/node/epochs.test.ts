@@ -76,3 +76,31 @@ describe("epoch keys", () => {
     }
   })
 })
+
+describe("a clock that is years wrong", () => {
+  it("gets its keys refused, is told, and comes back when the clock is right", async () => {
+    const world = new NodeWorld(2, "years ahead")
+    await world.start()
+    const yearMs = 365 * 86_400_000
+    world.crash("LON")
+    world.at("LON").skewMs = 10 * yearMs
+    await world.boot("LON")
+    const warned = async (): Promise<boolean> => {
+      const { warnings } = await world.node("LON").service.status()
+      return warnings.some((line) => line.includes("refused this mission's keys"))
+    }
+    await world.until(warned)
+    world.crash("LON")
+    world.at("LON").skewMs = 0
+    await world.clock.runFor(5 * 86_400_000)
+    await world.boot("LON")
+    const today = Math.floor(world.clock.now() / 86_400_000)
+    await world.until(async () => {
+      const missions = await world.node("DAC").service.missions()
+      return missions.find(({ code }) => code === "LON")?.newestEpoch === today + 2
+    })
+    const id = await world.send("DAC", { to: ["LON"] })
+    await world.untilDelivered("DAC", id)
+    expect(await warned()).toBe(false)
+  })
+})

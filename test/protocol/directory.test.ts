@@ -227,7 +227,7 @@ describe("an admission", () => {
     expect(directory.missions()).toHaveLength(3)
   })
 
-  it("is refused for a code or a key that belongs to a mission, or belonged to one", () => {
+  it("is refused for a code that belongs to a mission, or a key that ever belonged to one", () => {
     const changes: readonly Partial<MissionFacts>[] = [
       { code: "LON", officers: [] },
       { transportKey: london.transport.publicKey },
@@ -248,8 +248,12 @@ describe("an admission", () => {
     const poached = admission(directory, { ...paris, officers: london.officers })
     expect(govern(directory, poached.payload, 1)).toBe("GOVERNANCE_INVALID")
     expect(decide(directory, revocation(directory, 2), 1)).toBe("revoked")
+    const poachedLater = admission(directory, { ...paris, officers: london.officers })
+    expect(govern(directory, poachedLater.payload, 2)).toBe("GOVERNANCE_INVALID")
     const renewed = drawApplicant(suite, random, "LON")
-    expect(govern(directory, admission(directory, renewed).payload, 2)).toBe("GOVERNANCE_INVALID")
+    expect(decide(directory, admission(directory, renewed), 2)).toBe("admitted")
+    expect(directory.missionByCode("LON")?.rid).toBe(3)
+    expect(directory.mission(2)?.revokedHeight).toBe(1)
   })
 })
 
@@ -328,6 +332,23 @@ describe("epoch keys", () => {
     expect(check([TODAY, TODAY + 61])).toBe("EPOCH_KEYS_INVALID")
     expect(directory.newestEpoch(2)).toBeUndefined()
     expect(check([TODAY, TODAY + 60])).toBe("epoch-keys")
+  })
+
+  it("are refused when they claim to be made long after their block, and not for a day", () => {
+    const directory = fresh()
+    const dayMs = 24 * 3_600_000
+    const made = (aheadMs: number): Uint8Array => {
+      const epochs = [TODAY + Math.floor(aheadMs / dayMs)]
+      const options = { createdMs: NEW_YEAR_MS + aheadMs }
+      return founding.publish(2, london.signing, epochs, options)
+    }
+    const judge = (payload: Uint8Array): string => {
+      const entry = { type: "epochKeys", payload } as const
+      return directory.apply(entry, 1, { blockTimeMs: NEW_YEAR_MS }).type
+    }
+    expect(judge(made(14 * 365 * dayMs))).toBe("refused")
+    expect(judge(made(3 * dayMs))).toBe("refused")
+    expect(judge(made(dayMs))).toBe("epoch-keys")
   })
 
   it("are refused from a revoked mission, from the height of its revocation on", () => {

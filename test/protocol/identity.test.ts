@@ -2,8 +2,8 @@ import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { encode } from "../../protocol/codec.ts"
 import {
+  hasSharedKey,
   isMissionCode,
-  isMissionTaken,
   officerStatement,
   possessionMessage,
   signMissionRequest,
@@ -216,12 +216,12 @@ describe("a mission's code and keys", () => {
     }
   })
 
-  it("are taken when another mission has the code or any one key", () => {
+  it("share a key when any one key of one stands in the other", () => {
     const mine = factsFor(paris, net)
     const theirs = factsFor(london, net)
-    expect(isMissionTaken(mine, theirs)).toBe(false)
-    expect(isMissionTaken({ ...mine, code: "LON" }, theirs)).toBe(true)
-    expect(isMissionTaken({ ...mine, officers: theirs.officers }, theirs)).toBe(true)
+    expect(hasSharedKey(mine, theirs)).toBe(false)
+    expect(hasSharedKey({ ...mine, code: "LON" }, theirs)).toBe(false)
+    expect(hasSharedKey({ ...mine, officers: theirs.officers }, theirs)).toBe(true)
     const keys = [
       "identityKey",
       "signingKey",
@@ -231,7 +231,7 @@ describe("a mission's code and keys", () => {
       "witnessPqKey",
     ] as const
     for (const key of keys) {
-      expect(isMissionTaken({ ...mine, [key]: theirs[key] }, theirs), key).toBe(true)
+      expect(hasSharedKey({ ...mine, [key]: theirs[key] }, theirs), key).toBe(true)
     }
   })
 

@@ -18,6 +18,8 @@ export interface ApiUnderTest {
   /** Errors without a code that the server reported. */
   readonly bugs: unknown[]
   readonly stop: () => Promise<void>
+  /** Starts it anew at the same place, with what it had. */
+  readonly restart: () => Promise<void>
 }
 
 /** Started now, stopped when the test that asked for it has ended. */
@@ -27,14 +29,16 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiUnderTest
   const socketPath = join(home, "run", "node.sock")
   const service = new ServiceInMemory(createVirtualClock(Date.UTC(2026, 0, 2, 3, 4, 5)))
   const bugs: unknown[] = []
-  const server = await startServer({
-    socketPath,
-    service,
-    clock,
-    onBug: (error) => bugs.push(error),
-  })
+  const start = async () =>
+    startServer({ socketPath, service, clock, onBug: (error) => bugs.push(error) })
+  let server = await start()
   let stopping: Promise<void> | undefined
-  const stop = (): Promise<void> => (stopping ??= server.stop())
+  const stop = async (): Promise<void> => (stopping ??= server.stop())
+  const restart = async (): Promise<void> => {
+    await stop()
+    server = await start()
+    stopping = undefined
+  }
   onTestFinished(stop)
-  return { home, socketPath, service, client: new NodeClient(home), bugs, stop }
+  return { home, socketPath, service, client: new NodeClient(home), bugs, stop, restart }
 }

@@ -39,6 +39,13 @@ export class ServiceInMemory implements NodeService {
   isQuick = true
   verification: shapes.VerifyReport = { ok: true, blocks: 2, entries: 3, rootHash: "ab".repeat(32) }
   pid: number = process.pid
+  /**
+   * What happens in the network after each time that the state of a cable or signal was asked for,
+   * in order: who follows one is led from step to step.
+   */
+  readonly steps: (() => void)[] = []
+  /** What reporting a signal as displayed is refused with, until the test takes it back. */
+  displayRefusal: NodeError | undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -153,13 +160,14 @@ export class ServiceInMemory implements NodeService {
     const sent = this.#sent.get(id)
     if (sent === undefined) throw new NodeError("CABLE_UNKNOWN", `no cable ${id.slice(0, 8)}`)
     const { from, seq, createdMs, subject } = sent.cable
+    this.#step()
     return {
       id,
       from,
       seq,
       createdMs,
       subject,
-      addressees: sent.addressees,
+      addressees: sent.addressees.map((one) => ({ ...one })),
       delivered: isDelivered(sent),
       registered: sent.index !== undefined,
       ...(sent.index === undefined ? {} : { ledger: { index: sent.index, height: 7 } }),
@@ -227,10 +235,17 @@ export class ServiceInMemory implements NodeService {
   async signal(id: string): Promise<shapes.Signal> {
     const signal = this.#signals.get(id)
     if (signal === undefined) throw new NodeError("SIGNAL_UNKNOWN", `no signal ${id.slice(0, 8)}`)
-    return signal
+    this.#step()
+    return { ...signal }
+  }
+
+  #step(): void {
+    const step = this.steps.shift()
+    if (step !== undefined) setImmediate(step)
   }
 
   async markDisplayed(id: string, seat: string): Promise<shapes.Signal> {
+    if (this.displayRefusal !== undefined) throw this.displayRefusal
     const { raisedMs } = await this.signal(id)
     this.seats.push(seat)
     this.desk(id, "DAC", { state: "displayed", displayedMs: raisedMs + 30 })

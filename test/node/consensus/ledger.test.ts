@@ -164,7 +164,7 @@ describe("governance on the ledger", () => {
     const nowMs = world.clock.now()
     for (let day = 0; day < 65; day += 5) {
       const key = { epoch: epochAt(nowMs) + day, publicKey: world.random(1_216) }
-      const createdMs = nowMs + day * 86_400_000
+      const createdMs = nowMs + day
       const keys = { net: ministry.net, rid: 1, keys: [key], createdMs }
       const signed = signEpochKeys(ministry.suite, keys, post.signing.publicKey, post.signing.sign)
       await world.during(

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { decodeFinalBlock } from "../../../ledger/block.ts"
+import { LOG_TRIM_BYTES } from "../../../protocol/limits.ts"
 import { LedgerWorld } from "../../support/ledgers.ts"
 
 /** Every submitter's entries once and in order, and the same blocks everywhere. */
@@ -99,6 +100,24 @@ describe("the log of a validator", () => {
     await world.during(hq.submit())
     await world.untilQuiet()
     expect(hq.failures).toEqual([])
+  })
+
+  it("is rewritten once it has grown large, long before its limit", async () => {
+    const world = new LedgerWorld(1, "large blocks")
+    await world.start()
+    const hq = world.headquarters
+    const payload = new Uint8Array(60_000)
+    let largest = 0
+    for (let written = 0; written < 1.25 * LOG_TRIM_BYTES; written += 16 * payload.length) {
+      const entries = Array.from({ length: 16 }, async () => hq.submit(hq.governance(payload)))
+      await world.during(Promise.all(entries))
+      await world.untilQuiet()
+      const bytes = hq.wal.records.reduce((sum, record) => sum + record.payload.length, 0)
+      largest = Math.max(largest, bytes)
+    }
+    expect(hq.failures).toEqual([])
+    expect(largest).toBeGreaterThan(LOG_TRIM_BYTES / 2)
+    expect(largest).toBeLessThan(1.1 * LOG_TRIM_BYTES)
   })
 })
 

@@ -1,0 +1,23 @@
+/** What to do about a refusal, for codes whose place of origin does not say it itself. */
+
+const HINTS: Readonly<Record<string, string>> = {
+  CABLE_UNKNOWN: "`tarbarta cable inbox` lists what came in, with --sent what went out",
+  CABLE_TOO_LARGE: "nothing was sent; send it in parts, or with a lower precedence",
+  SIGNAL_UNKNOWN: "`tarbarta hotline list` shows the signals and their IDs",
+  OFFICER_UNKNOWN: "`tarbarta mission list` names the officers; spell the name as it stands there",
+  NOT_ADMITTED:
+    "headquarters admits it with `tarbarta mission admit`; until then nothing can go out",
+  NO_EPOCH_KEY: "its node has not published a key yet; wait until it has started, then send again",
+  KEYSTORE_PASSPHRASE: "try again; nothing is locked",
+  KEYSTORE_MISSING: "restore the folder keys/ from its copy",
+  PROOF_PENDING: "the next block takes seconds; try again",
+  GOVERNANCE_REFUSED: "nothing was changed; `tarbarta mission list` shows the missions as they are",
+  GENESIS_INVALID: "take the genesis file that headquarters gave out",
+  NODE_BUSY: "wait a little and try again; nothing was changed",
+  FILE_DIRECTORY: "name a file in it",
+}
+
+/** Undefined where there is no advice. */
+export function hintFor(code: string): string | undefined {
+  return HINTS[code]
+}
