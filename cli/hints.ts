@@ -3,6 +3,8 @@
 const HINTS: Readonly<Record<string, string>> = {
   CABLE_UNKNOWN: "`tarbarta cable inbox` lists what came in, with --sent what went out",
   CABLE_TOO_LARGE: "nothing was sent; send it in parts, or with a lower precedence",
+  MISSION_UNKNOWN: "`tarbarta mission list` names them",
+  HOME_LAYOUT: "name the node's folder with --home",
   SIGNAL_UNKNOWN: "`tarbarta hotline list` shows the signals and their IDs",
   OFFICER_UNKNOWN: "`tarbarta mission list` names the officers; spell the name as it stands there",
   NOT_ADMITTED:

@@ -144,7 +144,7 @@ export function verifyProof(
  *
  * @throws {@link LedgerError} `PROOF_OPENING` when header and salt do not give its commitment.
  */
-export function openEntry(
+function openEntry(
   suite: Suite,
   entry: Entry,
   opening: Pick<Opening, "header" | "salt">,

@@ -94,9 +94,8 @@ export class TarbartaNode {
     this.#parts = parts
     this.#ledger = ledger
     const { database, clock } = parts
-    const { directory } = ledger
     this.#events = new EventLog(clock)
-    this.#names = new Names(directory)
+    this.#names = new Names(ledger.directory)
     this.#clockCheck = new ClockCheck(clock)
     this.#counters = new Counters(database)
     const shared = this.#shared(ledger)

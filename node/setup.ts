@@ -128,12 +128,12 @@ const random = (length: number): Uint8Array => randomFillSync(new Uint8Array(len
 const suite = nativeSuite
 
 /** Where the genesis lies in a home. */
-export function genesisPath(home: Home): string {
+function genesisPath(home: Home): string {
   return join(home.root, "network.genesis")
 }
 
 /** Where the governance key lies, at the member that has one. */
-export function governancePath(home: Home): string {
+function governancePath(home: Home): string {
   return join(home.keys, "governance")
 }
 

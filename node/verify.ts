@@ -198,7 +198,8 @@ async function directoryOf(
   try {
     return (await checkLedger(options, options.ledger, genesis, {})).directory
   } catch (cause) {
-    if (!(cause instanceof TarbartaError) || cause.code === "FILE_UNREADABLE") throw cause
+    if (!(cause instanceof TarbartaError)) throw cause
+    if (cause.code === "FILE_UNREADABLE") throw unreadable(options.ledger, cause.cause ?? cause)
     throw new TarbartaError(cause.code, `ledger copy ${basename(options.ledger)}`, {
       cause,
       hint: "nothing is said of the file itself: verify the ledger copy first",
@@ -233,8 +234,8 @@ function verifiedCopy(
   try {
     return verifyCopy(suite, copy, keyLookups(directory))
   } catch (cause) {
-    const isUnknown = cause instanceof ProtocolError && cause.code === "DIRECTORY_UNKNOWN"
-    if (!isUnknown || options.ledger !== undefined) throw cause
+    if (!(cause instanceof ProtocolError) || cause.code !== "DIRECTORY_UNKNOWN") throw cause
+    if (options.ledger !== undefined) throw cause
     throw new ProtocolError(cause.code, cause.message, {
       cause,
       hint: "its sender came after the genesis: give a ledger copy with --ledger",
@@ -253,7 +254,8 @@ function reasonOf(error: TarbartaError): string {
   let cause: unknown = error.cause
   while (cause instanceof Error) {
     // Some errors repeat what the one below them said.
-    if (!reasons.some((reason) => reason.includes(cause.message))) reasons.push(cause.message)
+    const { message } = cause
+    if (!reasons.some((reason) => reason.includes(message))) reasons.push(message)
     cause = cause.cause
   }
   return reasons.join(": ")

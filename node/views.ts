@@ -126,8 +126,8 @@ export function addresseeOf(row: AddresseeRow, names: Names): AddresseeStatus {
 }
 
 /**
- * Tries to hand it over, the one that succeeded among them: rows count those that failed or ended at
- * a relay.
+ * Tries to hand it over, the one that succeeded among them: rows count those that failed or ended
+ * at a relay.
  */
 function attemptsOf({ state, attempts, relays }: AddresseeRow): number {
   if (state === "refused") return Math.max(1, attempts)

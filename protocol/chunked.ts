@@ -121,7 +121,7 @@ export function deriveChunkKeys(
 }
 
 /** Seals one chunk. All but the last hold exactly `BODY_CHUNK_BYTES`, the last one less. */
-export function sealChunk(
+function sealChunk(
   suite: Suite,
   keys: ChunkKeys,
   index: number,
@@ -136,7 +136,7 @@ export function sealChunk(
  *
  * @throws {@link ProtocolError} `CHUNKED_OPEN` when it is damaged or stands in another place.
  */
-export function openChunk(
+function openChunk(
   suite: Suite,
   keys: ChunkKeys,
   index: number,

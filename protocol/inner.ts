@@ -57,7 +57,7 @@ export interface Inner {
 }
 
 /** How many addressees an envelope of this type may have. */
-export function recipientsMax(bodyType: BodyType): number {
+function recipientsMax(bodyType: BodyType): number {
   return bodyType === "signal" ? SIGNAL_RECIPIENTS_MAX : CABLE_RECIPIENTS_MAX
 }
 

@@ -388,5 +388,3 @@ export const ID_PREFIX_DIGITS_MIN = 6
 export const API_GOVERNANCE_ENTRIES_MAX = 8
 /** Name of the screen that reports a signal as displayed. */
 export const SEAT_BYTES_MAX = 64
-/** Largest file that `audit verify` reads: a ledger copy. */
-export const AUDIT_FILE_BYTES_MAX = 1_024 * MIB

@@ -76,7 +76,6 @@ async function requestAdmission(session: Session, options: RequestOptions): Prom
   terminal.json({ code: made.code, network, networkFingerprint, fingerprint, file, home })
   terminal.tell("mission.requested", { code: made.code, file })
   terminal.fields([
-    ["label.network", network],
     ["label.networkFingerprint", networkFingerprint],
     ["label.fingerprint", fingerprint],
     ["label.home", home],
@@ -162,7 +161,8 @@ async function confirm(
   options: { readonly yes: boolean | undefined; readonly advice: string },
 ): Promise<void> {
   if (options.yes === true) return
-  if (!session.terminal.isAttended) {
+  // With --json nobody is shown what is asked about.
+  if (!session.terminal.isAttended || session.terminal.isJson) {
     throw new CliError("NOT_CONFIRMED", "nobody is there to be asked; nothing was changed", {
       hint: options.advice,
     })

@@ -141,7 +141,7 @@ export interface Route {
 }
 
 /** Every route of the API. */
-export const ROUTES: readonly Route[] = [
+const ROUTES: readonly Route[] = [
   // the node
   get("/node", [], async (service) => json(await service.status())),
   post("/node/stop", async (service, { body }) => {

@@ -177,8 +177,12 @@ export class Outbox {
     validateCable(content, precedence)
     const cap = directory.genesis.policy.flashTextBytesMax
     const textBytes = new TextEncoder().encode(content.text).length
-    if (precedence === "flash" && textBytes > cap) {
-      throw new NodeError("CABLE_REFUSED", `flash text: at most ${cap} bytes, got ${textBytes}`)
+    const isFlash = precedence === "flash" || precedence === "override"
+    if (isFlash && textBytes > cap) {
+      throw new NodeError(
+        "CABLE_REFUSED",
+        `${precedence} text: at most ${cap} bytes, got ${textBytes}`,
+      )
     }
     const officers = this.#officers(draft, self, precedence, classification)
     return {

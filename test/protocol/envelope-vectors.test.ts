@@ -25,20 +25,12 @@ const SEED = "tarbarta frozen vectors 1"
 
 type Vectors = ReturnType<typeof makeVectors>
 
-/** Everything in the file, from one seed on the portable suite, in a fixed order of draws. */
-function makeVectors() {
-  const suite = portableSuite
-  const world = new World(suite, SEED)
-  const { dhaka, lisbon, nairobi } = world
-  const input = cableInput(world, { from: lisbon, to: [dhaka, nairobi], precedence: "immediate" })
-  const sealed = sealEnvelope(suite, input, world.random)
-  const coreHash = hashCore(suite, sealed.core)
-  const opened = openCopy(suite, copyOf(sealed, dhaka), world.lookups(dhaka))
-  const signal = sealSignal(world, lisbon, [dhaka])
+function makeReceipts(world: World, cableId: Uint8Array) {
+  const { dhaka } = world
   const receipt = signReceipt(
     {
       net: world.net,
-      cableId: sealed.cableId,
+      cableId: cableId,
       issuer: dhaka.rid,
       stage: "read",
       reason: "none",
@@ -49,7 +41,7 @@ function makeVectors() {
     dhaka.duty.sign,
   )
   const stored = { ...receipt, stage: "stored" as const, officer: undefined }
-  const batch = buildReceipts(suite, {
+  const batch = buildReceipts(portableSuite, {
     net: world.net,
     issuer: dhaka.rid,
     incarnation: 0,
@@ -58,6 +50,20 @@ function makeVectors() {
     signerKid: dhaka.kid,
     sign: dhaka.sign,
   })
+  return { stored, receipt, batch }
+}
+
+/** Everything in the file, from one seed on the portable suite, in a fixed order of draws. */
+function makeVectors() {
+  const suite = portableSuite
+  const world = new World(suite, SEED)
+  const { dhaka, lisbon, nairobi } = world
+  const input = cableInput(world, { from: lisbon, to: [dhaka, nairobi], precedence: "immediate" })
+  const sealed = sealEnvelope(suite, input, world.random)
+  const coreHash = hashCore(suite, sealed.core)
+  const opened = openCopy(suite, copyOf(sealed, dhaka), world.lookups(dhaka))
+  const signal = sealSignal(world, lisbon, [dhaka])
+  const { stored, receipt, batch } = makeReceipts(world, sealed.cableId)
   const hex = bytesToHex
   const officer = (post: typeof lisbon, role: "drafter" | "releaser" | "duty") => ({
     rid: post.rid,

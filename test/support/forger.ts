@@ -3,6 +3,7 @@
  * the right key. Every lie must be caught by the recipient, for no relay can see inside.
  */
 
+import type { Suite } from "../../protocol/suite.ts"
 import { concatBytes } from "../../protocol/bytes.ts"
 import { chunkedCommitment, sealChunked } from "../../protocol/chunked.ts"
 import type { EnvelopeCopy } from "../../protocol/copy.ts"
@@ -78,12 +79,7 @@ export function forgeCopy(world: World, input: SealInput, lies: Lies, rank = 0):
     }
   })
   const positions = wrapPositions(suite, secret, coreHash)
-  const honest = Array.from({ length: 128 }, (_, place) => {
-    const wrap = wraps[positions.indexOf(place)]
-    if (wrap !== undefined) return wrapLeaf(suite, wrap)
-    const info = concatBytes(labelBytes(LABELS.wrapDummy), coreHash, Uint8Array.of(place))
-    return suite.hkdfExpand(secret, info, 32)
-  })
+  const honest = honestLeaves(suite, wraps, positions, secret, coreHash)
   const tree = buildTree(suite, (lies.leaves ?? same)(honest, positions))
   const recipients = listed.map((one, index) => {
     const wrap = wraps[index]
@@ -116,4 +112,20 @@ export function forgeCopy(world: World, input: SealInput, lies: Lies, rank = 0):
 /** A leaf of nobody. */
 export function strangeLeaf(world: World): Uint8Array {
   return hashLeaf(world.suite, world.random(64))
+}
+
+/** All 128 leaves as an honest sender makes them. */
+function honestLeaves(
+  suite: Suite,
+  wraps: readonly Wrap[],
+  positions: readonly number[],
+  secret: Uint8Array,
+  coreHash: Uint8Array,
+): Uint8Array[] {
+  return Array.from({ length: 128 }, (_, place) => {
+    const wrap = wraps[positions.indexOf(place)]
+    if (wrap !== undefined) return wrapLeaf(suite, wrap)
+    const info = concatBytes(labelBytes(LABELS.wrapDummy), coreHash, Uint8Array.of(place))
+    return suite.hkdfExpand(secret, info, 32)
+  })
 }
