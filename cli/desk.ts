@@ -1,7 +1,7 @@
 /**
- * The desk: shows each signal once, rings, tells the node at once that it was displayed, and reminds
- * until somebody has acknowledged. It outlives its node: it says that it is deaf, and listens again
- * as soon as it can.
+ * The desk: shows each signal once, rings, tells the node at once that it was displayed, and
+ * reminds until somebody has acknowledged. It outlives its node: it says that it is deaf, and
+ * listens again as soon as it can.
  */
 
 import type { NodeClient } from "../node/api/client.ts"

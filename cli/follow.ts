@@ -6,6 +6,7 @@
 import type { NodeClient } from "../node/api/client.ts"
 import type { NodeEvent } from "../node/api/shapes.ts"
 import { NodeError } from "../node/errors.ts"
+import { TarbartaError } from "../protocol/errors.ts"
 
 /** The waiting for one thing, begun before the thing itself so that no event is missed. */
 export interface Watching {
@@ -36,28 +37,43 @@ export async function watch(client: NodeClient, timeoutMs: number): Promise<Watc
         isTimedOut = true
         ending.abort()
       }, timeoutMs)
-      let state = await ask()
-      tell(state, undefined)
       try {
+        let state = await asked(ask)
+        tell(state, undefined)
         if (isSettled(state)) return { state, isTimedOut: false }
-        for await (const event of events) {
-          if (!concerns(event, id)) continue
-          const before = state
-          state = await ask()
-          tell(state, before)
-          if (isSettled(state)) return { state, isTimedOut: false }
+        try {
+          for await (const event of events) {
+            if (!concerns(event, id)) continue
+            const before = state
+            state = await asked(ask)
+            tell(state, before)
+            if (isSettled(state)) return { state, isTimedOut: false }
+          }
+        } catch (error) {
+          if (!isTimedOut) throw error
         }
-      } catch (error) {
-        if (!isTimedOut) throw error
-        return { state, isTimedOut: true }
+        if (isTimedOut) return { state, isTimedOut }
       } finally {
         clearTimeout(timer)
       }
-      throw new NodeError("NODE_UNREACHABLE", "the node stopped", {
-        hint: "what was handed in is kept; start the node and ask for the state again",
-      })
+      throw stopped()
     },
   }
+}
+
+/** The answer; that no node answers any more is another thing than that none ever did. */
+async function asked<T>(ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask()
+  } catch (error) {
+    throw error instanceof TarbartaError && error.code === "NODE_UNREACHABLE" ? stopped() : error
+  }
+}
+
+function stopped(): NodeError {
+  return new NodeError("NODE_UNREACHABLE", "the node stopped", {
+    hint: "what was handed in is kept; start the node and ask for the state again",
+  })
 }
 
 function concerns(event: NodeEvent, id: string): boolean {

@@ -2,6 +2,8 @@
 
 const HINTS: Readonly<Record<string, string>> = {
   CABLE_UNKNOWN: "`tarbarta cable inbox` lists what came in, with --sent what went out",
+  CABLE_REFUSED:
+    "the others get it; if the reason can be mended, send it anew to those who refused",
   CABLE_TOO_LARGE: "nothing was sent; send it in parts, or with a lower precedence",
   MISSION_UNKNOWN: "`tarbarta mission list` names them",
   HOME_LAYOUT: "name the node's folder with --home",

@@ -164,9 +164,11 @@ export class Terminal {
     if (this.#errors.isTTY !== true || this.isJson) return { update: () => {}, end: () => {} }
     const startedMs = performance.now()
     let state = ""
+    let isShown = false
     const timer = setInterval(() => {
       const elapsedMs = performance.now() - startedMs
       if (elapsedMs < PROGRESS_AFTER_MS) return
+      isShown = true
       const seconds = this.number(Math.floor(elapsedMs / 1_000))
       this.#errors.write(`\r\u001b[K${this.say(word)} … ${state}${seconds} s`)
     }, PROGRESS_EVERY_MS)
@@ -178,6 +180,8 @@ export class Terminal {
       },
       end: () => {
         clearInterval(timer)
+        if (!isShown) return
+        isShown = false
         this.#errors.write("\r\u001b[K")
       },
     }

@@ -38,9 +38,10 @@ export async function askHidden(
   keyboard: Keyboard,
   show: (text: string) => void,
 ): Promise<string> {
-  show(question)
+  // Before anybody is invited to type, or the first letters would be shown.
   keyboard.setRawMode(true)
   try {
+    show(question)
     const line = await readLine(keyboard)
     if (line !== undefined) return line
     throw new NodeError("PASSPHRASE_MISSING", "no passphrase: interrupted, or the input ended")

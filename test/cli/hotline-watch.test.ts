@@ -1,5 +1,6 @@
 import { once } from "node:events"
 import { describe, expect, it } from "vitest"
+import { widthOf } from "../../cli/width.ts"
 import { startApi } from "../support/api.ts"
 import { finished, startCommand } from "../support/command.ts"
 
@@ -29,23 +30,40 @@ describe("the desk", () => {
   it("draws a box that says what, from whom and how to answer, and tells when it is closed", async () => {
     const { home, service } = await startApi()
     const desk = startCommand(home, ["hotline", "watch", "--lang", "bn"])
-    const ended = finished(desk)
+    let out = ""
+    let errors = ""
+    desk.stdout?.setEncoding("utf8").on("data", (text) => (out += String(text)))
+    desk.stderr?.setEncoding("utf8").on("data", (text) => (errors += String(text)))
     const id = service.ring("one", {
       event: "medical",
-      text: "চিকিৎসক\u202e প্রয়োজন",
+      text: "চিকিৎসক\u202e প্রয়োজন\u0007",
+      place: "Chancery",
       kind: "drill",
     })
-    await expect.poll(() => service.seats.length, { timeout: 20_000 }).toBe(1)
+    await expect.poll(() => service.seats, { timeout: 20_000 }).toEqual(["desk"])
+    await expect.poll(() => out, { timeout: 20_000 }).toContain("┛\n")
     await service.acknowledgeSignal(id, "A. Rahman")
-    desk.stdout?.resume()
-    await once(desk.stdout ?? desk, "data")
-    await expect.poll(() => service.events.serial > 0).toBe(true)
+    const closed = `${id.slice(0, 8)} স্বীকার করেছেন A. Rahman\n`
+    await expect.poll(() => out, { timeout: 20_000 }).toContain(closed)
     desk.kill("SIGTERM")
-    const { out, errors, exit } = await ended
-    expect(out).toContain("┏━ হটলাইন সংকেত · LON · মহড়া ━")
-    expect(out).toContain("চিকিৎসক<U+202E> প্রয়োজন")
-    expect(out).toContain(`tarbarta hotline ack ${id.slice(0, 8)}`)
-    expect(errors).toContain("DAC")
+    const [exit] = await once(desk, "close")
+    const lines = out.trimEnd().split("\n")
+    const box = lines.slice(0, -1)
+    for (const line of box) expect(widthOf(line)).toBe(80)
+    expect(box.map((line) => line.replace(/[┃━┏┓┗┛]/gu, "").trim())).toEqual([
+      "হটলাইন সংকেত · LON · মহড়া",
+      "medical · immediate · severe · observed · Chancery",
+      `020304Z JAN 26  ${id.slice(0, 8)}`,
+      "",
+      "চিকিৎসক<U+202E> প্রয়োজন<U+0007>",
+      "",
+      `উত্তর দিন: tarbarta hotline ack ${id.slice(0, 8)} --officer NAME`,
+      "",
+    ])
+    expect(`${lines.at(-1) ?? ""}\n`).toBe(closed)
+    // Into a pipe no bell is rung.
+    expect(out + errors).not.toContain("\u0007")
+    expect(errors).toBe("tarbarta: দ্রষ্টব্য: DAC ডেস্ক পাহারায় আছে; Ctrl-C দিলে শেষ\n")
     expect(exit).toBe(0)
   })
 

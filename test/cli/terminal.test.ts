@@ -1,0 +1,111 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
+import { Terminal } from "../../cli/terminal.ts"
+import { widthOf } from "../../cli/width.ts"
+import { RecordedScreen } from "../support/screen.ts"
+
+function terminalOn(options: {
+  isTTY?: boolean
+  isJson?: boolean
+  language?: "en" | "bn"
+  columns?: number
+}) {
+  const { isTTY = true, isJson = false, language = "en", columns = 80 } = options
+  const out = new RecordedScreen({ isTTY, columns })
+  const errors = new RecordedScreen({ isTTY, columns })
+  return { out, errors, terminal: new Terminal({ isJson, language, out, errors }) }
+}
+
+describe("a progress line", () => {
+  beforeEach(() => void vi.useFakeTimers())
+  afterEach(() => void vi.useRealTimers())
+
+  it("comes after a second, counts, and is wiped away", () => {
+    const { out, errors, terminal } = terminalOn({})
+    const progress = terminal.progress("busy.verify")
+    vi.advanceTimersByTime(999)
+    expect(errors.text).toBe("")
+    progress.update(1, 4)
+    vi.advanceTimersByTime(1_001)
+    expect(errors.text).toContain("\r\u001b[Kverifying … 1/4 (25 %) 1 s")
+    expect(errors.text).toContain("\r\u001b[Kverifying … 1/4 (25 %) 2 s")
+    progress.end()
+    expect(errors.text.endsWith("\r\u001b[K")).toBe(true)
+    const { length } = errors.text
+    vi.advanceTimersByTime(10_000)
+    expect(errors.text.length).toBe(length)
+    expect(out.text).toBe("")
+  })
+
+  it("is not there for work that is done within a second", async () => {
+    const { errors, terminal } = terminalOn({})
+    expect(await terminal.during("busy.keys", Promise.resolve(7))).toBe(7)
+    expect(errors.text).toBe("")
+  })
+
+  it("has Bengali words and digits", () => {
+    const { errors, terminal } = terminalOn({ language: "bn" })
+    const progress = terminal.progress("busy.verify")
+    progress.update(3, 12)
+    vi.advanceTimersByTime(1_200)
+    progress.end()
+    expect(errors.text).toContain("যাচাই চলছে … ৩/১২ (২৫ %) ১")
+  })
+
+  it("never comes into a file, nor with --json", () => {
+    for (const options of [{ isTTY: false }, { isJson: true }]) {
+      const { out, errors, terminal } = terminalOn(options)
+      const progress = terminal.progress("busy.verify")
+      progress.update(1, 2)
+      vi.advanceTimersByTime(5_000)
+      progress.end()
+      expect(out.text + errors.text).toBe("")
+    }
+  })
+})
+
+describe("a table", () => {
+  const heads = [
+    { head: "head.mission" },
+    { head: "head.name", isFlexible: true },
+    { head: "head.officers" },
+  ] as const
+  const long = "লন্ডনে বাংলাদেশ হাই কমিশন, যুক্তরাজ্য ও আয়ারল্যান্ড"
+
+  it("is never wider than the terminal, whatever is in it and however narrow it is", () => {
+    for (const columns of [40, 80, 132]) {
+      const { out, terminal } = terminalOn({ columns })
+      terminal.table(heads, [
+        ["LON", long, `${long}, ${long}`],
+        ["DAC", "Dhaka", ""],
+      ])
+      for (const line of out.text.split("\n")) expect(widthOf(line)).toBeLessThanOrEqual(columns)
+    }
+  })
+
+  it("is 80 columns wide at most when it goes into a file", () => {
+    const { out, terminal } = terminalOn({ isTTY: false, columns: 200 })
+    terminal.table(heads, [["LON", long.repeat(4), "S. Akter"]])
+    for (const line of out.text.split("\n")) expect(widthOf(line)).toBeLessThanOrEqual(80)
+  })
+
+  it("takes no more room than its content needs", () => {
+    const { out, terminal } = terminalOn({})
+    terminal.table(heads, [["LON", "Rome", "S. Akter"]])
+    expect(out.text).toBe("MISSION  NAME  OFFICERS\nLON      Rome  S. Akter\n")
+  })
+})
+
+describe("a box", () => {
+  it("keeps its frame around Bengali, long words and what would deceive", () => {
+    const { out, terminal } = terminalOn({ columns: 60 })
+    terminal.box("হটলাইন সংকেত · LON", [
+      "ক্ষ".repeat(100),
+      "a\tb\u001b[2J\u202e",
+      "",
+      "x".repeat(99),
+    ])
+    const lines = out.text.trimEnd().split("\n")
+    for (const line of lines) expect(widthOf(line)).toBe(60)
+    expect(out.text).not.toContain("\u001b")
+  })
+})
