@@ -121,12 +121,7 @@ export function deriveChunkKeys(
 }
 
 /** Seals one chunk. All but the last hold exactly `BODY_CHUNK_BYTES`, the last one less. */
-function sealChunk(
-  suite: Suite,
-  keys: ChunkKeys,
-  index: number,
-  chunk: Uint8Array,
-): Uint8Array {
+function sealChunk(suite: Suite, keys: ChunkKeys, index: number, chunk: Uint8Array): Uint8Array {
   assert(chunk.length <= BODY_CHUNK_BYTES, `chunk ${index}: too long, ${chunk.length} bytes`)
   return suite.aes256GcmSeal(keys.key, chunkNonce(keys, index), NOTHING, chunk)
 }
@@ -136,12 +131,7 @@ function sealChunk(
  *
  * @throws {@link ProtocolError} `CHUNKED_OPEN` when it is damaged or stands in another place.
  */
-function openChunk(
-  suite: Suite,
-  keys: ChunkKeys,
-  index: number,
-  sealed: Uint8Array,
-): Uint8Array {
+function openChunk(suite: Suite, keys: ChunkKeys, index: number, sealed: Uint8Array): Uint8Array {
   try {
     return suite.aes256GcmOpen(keys.key, chunkNonce(keys, index), NOTHING, sealed)
   } catch (cause) {

@@ -10,6 +10,7 @@
 import { assert } from "../../protocol/assert.ts"
 import type { Directory, Mission } from "../../protocol/directory.ts"
 import { encodeCopy } from "../../protocol/copy.ts"
+import { TarbartaError } from "../../protocol/errors.ts"
 import * as limits from "../../protocol/limits.ts"
 import {
   decodeCopyStatus,
@@ -281,7 +282,9 @@ export class Dispatcher {
       sent.stored(id, rid)
       return "stored"
     } catch (error) {
-      if (!(error instanceof NodeError) || isDisk(error)) throw error
+      if (!(error instanceof TarbartaError) || isDisk(error)) throw error
+      // Bytes that are no answer: that node is not well, which is no reason to end ours.
+      if (!(error instanceof NodeError)) return "retry"
       if (error.code !== "REQUEST_REFUSED") return error.code === "NODE_BUSY" ? "retry" : "away"
       const reason = error.refusal ?? error.code
       const isFinal = isFinalRefusal(reason)
@@ -306,7 +309,7 @@ export class Dispatcher {
         return true
       } catch (error) {
         // This relay will not or cannot; the next one may. The direct retry goes on anyway.
-        if (!(error instanceof NodeError) || isDisk(error)) throw error
+        if (!(error instanceof TarbartaError) || isDisk(error)) throw error
       }
     }
     await sent.note(id, rid, { reason: "out of reach" })

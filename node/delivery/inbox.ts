@@ -237,6 +237,7 @@ export class Inbox {
         putBytes(KEYS.receivedCopy(id), bytes),
         putBytes(KEYS.receivedContent(id), opened.inner.content),
         putRow(KEYS.receivedList(row.storedMs, id), {}),
+        putRow(KEYS.unreadList(row.storedMs, id), {}),
         ...used,
         ...this.#parts.issue(receipt, core.sender),
       ]

@@ -9,7 +9,7 @@
 
 import { decodeCopy, verifyCopy } from "../../protocol/copy.ts"
 import type { Directory } from "../../protocol/directory.ts"
-import { ProtocolError } from "../../protocol/errors.ts"
+import { ProtocolError, TarbartaError } from "../../protocol/errors.ts"
 import { decodeHeader } from "../../protocol/header.ts"
 import * as limits from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
@@ -49,6 +49,8 @@ const SWEEP_MS = 6 * 3_600_000
 export class Relay {
   readonly #parts: RelayParts
   readonly #running = new Set<number>()
+  /** Copies came for these members while others were being handed over. */
+  readonly #again = new Set<number>()
   readonly #storing = new Set<string>()
   readonly #timers = new Map<number, Timer>()
   #sweepTimer: Timer | undefined
@@ -140,7 +142,11 @@ export class Relay {
   /** The member is in contact, or may be: hands over what is here for it. */
   contact(rid: number): void {
     const peer = this.#parts.peerOf(rid)
-    if (peer === undefined || this.#running.has(rid) || this.#isStopped) return
+    if (peer === undefined || this.#isStopped) return
+    if (this.#running.has(rid)) {
+      this.#again.add(rid)
+      return
+    }
     if (!this.#parts.transport.connected().includes(peer)) return
     this.#running.add(rid)
     this.#timers.get(rid)?.cancel()
@@ -148,9 +154,12 @@ export class Relay {
   }
 
   async #serve(rid: number, peer: string): Promise<void> {
+    this.#again.delete(rid)
     const isAll = await this.#handOver(rid, peer)
     this.#running.delete(rid)
-    if (isAll || this.#isStopped) return
+    if (this.#isStopped) return
+    if (isAll && this.#again.has(rid)) return this.contact(rid)
+    if (isAll) return
     const timer = this.#parts.clock.after(RETRY_MS, () => this.contact(rid))
     this.#timers.set(rid, timer)
   }
@@ -175,7 +184,9 @@ export class Relay {
       const answer = await transport.request(peer, PROTOCOLS.deliver, encodeCopyRequest(bytes))
       return decodeCopyStatus(answer) === "later" ? "later" : "done"
     } catch (error) {
-      if (!(error instanceof NodeError) || isDisk(error)) throw error
+      if (!(error instanceof TarbartaError) || isDisk(error)) throw error
+      // Bytes that are no answer: that node is not well, which is no reason to end ours.
+      if (!(error instanceof NodeError)) return "later"
       if (error.code === "NODE_BUSY") return "later"
       if (error.code !== "REQUEST_REFUSED") return "away"
       // A copy that is refused for good is the sender's affair; the sender offers it too.

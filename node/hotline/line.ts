@@ -16,7 +16,7 @@ import {
   type Addressee,
   type SealedEnvelope,
 } from "../../protocol/envelope.ts"
-import { ProtocolError } from "../../protocol/errors.ts"
+import { ProtocolError, TarbartaError } from "../../protocol/errors.ts"
 import {
   encodeSignal,
   raiseSignal,
@@ -376,12 +376,16 @@ export class Line {
         return
       }
     } catch (error) {
-      if (!(error instanceof NodeError) || isDisk(error)) throw error
+      // Bytes that are no answer are tried again like silence: they must not end our node.
+      if (!(error instanceof TarbartaError) || isDisk(error)) throw error
     }
+    if (this.#isStopped) return
     if (row.progress.expiresMs <= clock.now()) {
       await this.#step(id, { type: "tick", nowMs: clock.now() })
       return
     }
+    // A contact may have begun another try meanwhile: one timer a desk.
+    this.#sending.get(key)?.timer?.cancel()
     const timer = clock.after(waitMs, () => {
       this.#send(id, desk, copy).catch(this.#parts.onFatal)
     })
