@@ -16,13 +16,22 @@ export interface Clock {
   after(delayMs: number, run: () => void): Timer
 }
 
+/** Longest delay that the runtime's timers take. */
+const TIMER_MS_MAX = 2 ** 31 - 1
+
 /** The machine's clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonicMs: () => performance.now(),
   after(delayMs, run) {
-    const timer = setTimeout(run, delayMs)
-    timer.unref()
+    let timer: NodeJS.Timeout
+    const arm = (leftMs: number): void => {
+      // A longer delay would fire at once.
+      const spanMs = Math.min(leftMs, TIMER_MS_MAX)
+      timer = setTimeout(() => (leftMs > spanMs ? arm(leftMs - spanMs) : run()), spanMs)
+      timer.unref()
+    }
+    arm(delayMs)
     return { cancel: () => clearTimeout(timer) }
   },
 }

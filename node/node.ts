@@ -113,7 +113,8 @@ export class TarbartaNode {
     })
     this.#receipts = new Receipts({
       ...shared,
-      isOurs: async (id) => (await this.#sent.has(id)) || (await this.#line.hasRaised(id)),
+      isOurs: async (id, addressee) =>
+        (await this.#sent.has(id, addressee)) || (await this.#line.hasRaised(id, addressee)),
       onReceipts: async (receipts, proofs) => {
         await this.#sent.receive(receipts, proofs)
         await this.#line.receipts(receipts)
@@ -186,6 +187,8 @@ export class TarbartaNode {
       epochSeedOf: (epoch: number, ekHash: Uint8Array): Uint8Array | undefined =>
         this.#epochs.seedOf(epoch, ekHash),
       issue: (...args: Parameters<Receipts["issue"]>) => this.#receipts.issue(...args),
+      issueAgain: (...args: Parameters<Receipts["issueAgain"]>) =>
+        this.#receipts.issueAgain(...args),
       issued: (...args: Parameters<Receipts["issued"]>) => this.#receipts.issued(...args),
     }
   }

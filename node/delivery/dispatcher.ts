@@ -259,6 +259,11 @@ export class Dispatcher {
       await sent.note(id, rid, { state: "refused", reason: "revoked" })
       return
     }
+    // A backlog that relays hold already is not read again for every retry.
+    if (pass.isAway && (await sent.relaysOf(id, rid)).length > 0) {
+      pass.isRetry = true
+      return
+    }
     const found = await sent.copyOf(id, rid)
     if (found === undefined) return
     const request = encodeCopyRequest(bytesOf(found.row, found.wrap, found.body))

@@ -63,6 +63,8 @@ export interface InboxParts {
   readonly anchorOf: AnchorLookup
   readonly marks: Marks
   readonly issue: (receipt: Receipt, to: number) => Operation[]
+  /** For a receipt that was issued before: one row a cable, however often it is asked for. */
+  readonly issueAgain: (receipt: Receipt, to: number) => Operation
   /** The receipt's batch is on the disk; `urgent` receipts go out at once. */
   readonly issued: (to: number, urgent: boolean) => void
   readonly onReceived: (row: ReceivedRow) => void
@@ -82,9 +84,12 @@ export class Inbox {
     const bytes = decodeCopyRequest(request)
     const copy = decodeCopy(bytes)
     const id = toHex(this.#parts.suite.sha256(copy.header))
-    // The same copy from the sender and from a relay at once is opened once.
-    const running = this.#running.get(id)
-    if (running !== undefined) return encodeCopyStatus(await running)
+    // The same copy from the sender and from a relay at once is opened once. Whoever is refused
+    // answers for its own bytes only: a spoilt copy must not speak for a whole one.
+    for (let run = this.#running.get(id); run !== undefined; run = this.#running.get(id)) {
+      const joined = await run.catch(() => undefined)
+      if (joined !== undefined) return encodeCopyStatus(joined)
+    }
     const run = this.#accept(id, copy, bytes)
     this.#running.set(id, run)
     try {
@@ -256,7 +261,7 @@ export class Inbox {
     if (copy === undefined || self === undefined) return
     const header = decodeHeader(suite, decodeCopy(copy).header)
     const receipt = decryptedReceipt(header, row, self)
-    await database.write(this.#parts.issue(receipt, row.sender), { urgent: true })
+    await database.write([this.#parts.issueAgain(receipt, row.sender)], { urgent: true })
     this.#parts.issued(row.sender, isUrgent(row))
   }
 }
@@ -301,7 +306,6 @@ function rowOf(id: CableId, opened: OpenedEnvelope, rid: number, nowMs: number):
     createdMs: core.createdMs,
     storedMs: nowMs,
     salt: toHex(opened.salt),
-    secret: toHex(opened.secret),
     kind: core.kind,
     role: own.role,
     precedence: own.precedence,

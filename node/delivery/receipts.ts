@@ -45,8 +45,8 @@ export interface ReceiptsParts {
   readonly entryOperation: (entry: Entry) => Operation
   /** An entry was written: the ledger's submitter may look. */
   readonly onEntry: () => void
-  /** True for a cable or signal that this node sent. */
-  readonly isOurs: (id: CableId) => Promise<boolean>
+  /** True for a cable or signal that this node sent to this addressee. */
+  readonly isOurs: (id: CableId, addressee: number) => Promise<boolean>
   /** Verified receipts that came for us; resolves when they are on the disk. */
   readonly onReceipts: (receipts: readonly Receipt[], proofs: readonly Operation[]) => Promise<void>
   /** A failure that no retry mends, of the disk above all. */
@@ -80,9 +80,9 @@ export class Receipts {
   async load(): Promise<void> {
     const { database } = this.#parts
     for await (const [key] of database.range({ prefix: KEYS.receiptOutPrefix })) {
-      const [, rid, serial] = key.split("/")
+      const [, rid, serial = ""] = key.split("/")
       this.#waitingFor.add(Number(rid))
-      this.#serial = Math.max(this.#serial, Number(serial))
+      if (!serial.startsWith("~")) this.#serial = Math.max(this.#serial, Number(serial))
     }
     for await (const [key] of database.range({ prefix: KEYS.receiptAnchorPrefix })) {
       this.#isAnchorDue = true
@@ -113,6 +113,11 @@ export class Receipts {
     ]
   }
 
+  /** As {@link issue}, for one that was issued, and anchored, before. */
+  issueAgain(receipt: Receipt, to: number): Operation {
+    return putBytes(KEYS.receiptOutAgain(to, toHex(receipt.cableId)), encodeReceipt(receipt))
+  }
+
   /** That batch is on the disk. */
   issued(to: number, urgent: boolean): void {
     this.#armAnchor()
@@ -137,21 +142,23 @@ export class Receipts {
 
   /** Handler of the receipt protocol. */
   async receive(request: Uint8Array): Promise<Uint8Array> {
-    const { suite, directory, isOurs, onReceipts } = this.#parts
+    const { database, suite, directory, isOurs, onReceipts } = this.#parts
     const bytes = decodeBlob(request, "receipts request", limits.RECEIPTS_BYTES_MAX)
     const verified = verifyReceipts(suite, bytes, keyLookups(directory))
-    // A member may sign receipts for anything; only those for what we sent are worth our disk.
+    // A member may sign receipts for anything, as often as it likes: only those for what we sent
+    // to it are worth our disk, and one proof of each.
     const receipts: Receipt[] = []
+    const proofs: Operation[] = []
+    const batch = KEYS.receiptBatch(toHex(verified.statementHash))
     for (const receipt of verified.receipts) {
-      if (await isOurs(toHex(receipt.cableId))) receipts.push(receipt)
+      const id = toHex(receipt.cableId)
+      if (!(await isOurs(id, receipt.issuer))) continue
+      receipts.push(receipt)
+      const key = KEYS.receiptProof(id, receipt.issuer, receipt.stage)
+      if ((await database.get(key)) === undefined) proofs.push(putRow(key, { batch }))
     }
-    if (receipts.length > 0) {
-      const batch = KEYS.receiptBatch(toHex(verified.statementHash))
-      const proofs = receipts.map(({ cableId, issuer, stage }) =>
-        putRow(KEYS.receiptProof(toHex(cableId), issuer, stage), { batch }),
-      )
-      await onReceipts(receipts, [putBytes(batch, bytes), ...proofs])
-    }
+    if (proofs.length > 0) proofs.push(putBytes(batch, bytes))
+    if (receipts.length > 0) await onReceipts(receipts, proofs)
     return encodeNumber(verified.receipts.length)
   }
 

@@ -74,7 +74,6 @@ export interface ReceivedRow {
   readonly createdMs: number
   readonly storedMs: number
   readonly salt: string
-  readonly secret: string
   readonly kind: Kind
   readonly role: "action" | "info"
   readonly precedence: Precedence
@@ -139,6 +138,8 @@ export const KEYS = {
     `serial/${pad(rid, 5)}/${pad(incarnation, 10)}/${pad(seq, 16)}`,
   draft: (rid: number, draftId: string): string => `draft/${pad(rid, 5)}/${draftId}`,
   receiptOut: (rid: number, serial: number): string => `rcpt-out/${pad(rid, 5)}/${pad(serial, 16)}`,
+  /** Sorts behind those of serials. */
+  receiptOutAgain: (rid: number, id: CableId): string => `rcpt-out/${pad(rid, 5)}/~${id}`,
   receiptOutOf: (rid: number): string => `rcpt-out/${pad(rid, 5)}/`,
   receiptOutPrefix: "rcpt-out/",
   receiptAnchor: (serial: number): string => `rcpt-anchor/${pad(serial, 16)}`,

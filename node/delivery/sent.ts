@@ -79,8 +79,8 @@ export class Sent {
     for (const rid of rids) this.#count(rid, 1)
   }
 
-  async has(id: CableId): Promise<boolean> {
-    return (await this.#parts.database.get(KEYS.sent(id))) !== undefined
+  async has(id: CableId, addressee: number): Promise<boolean> {
+    return (await this.#addressee(id, addressee)) !== undefined
   }
 
   /** What became of one cable; undefined when this node never sent it. */

@@ -155,7 +155,12 @@ export class Line {
   async receive(request: Uint8Array): Promise<Uint8Array> {
     const bytes = decodeCopyRequest(request)
     const id = toHex(this.#parts.suite.sha256(decodeCopy(bytes).header))
-    const running = this.#receiving.get(id) ?? this.#accept(id, bytes)
+    // As in the inbox: a spoilt copy does not speak for a whole one.
+    for (let run = this.#receiving.get(id); run !== undefined; run = this.#receiving.get(id)) {
+      const joined = await run.catch(() => undefined)
+      if (joined !== undefined) return encodeCopyStatus(joined)
+    }
+    const running = this.#accept(id, bytes)
     this.#receiving.set(id, running)
     try {
       return encodeCopyStatus(await running)
@@ -188,9 +193,10 @@ export class Line {
     }
   }
 
-  /** True when this node raised the signal. */
-  async hasRaised(id: CableId): Promise<boolean> {
-    return (await this.#raisedRow(id)) !== undefined
+  /** True when this node raised the signal to this desk. */
+  async hasRaised(id: CableId, desk: number): Promise<boolean> {
+    const row = await this.#raisedRow(id)
+    return row?.progress.desks.some((one) => one.desk === desk) === true
   }
 
   /** A screen of this mission shows it: the raiser is told at once. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import type { Transport } from "../../../node/network/transport.ts"
-import { PROTOCOLS } from "../../../protocol/wire.ts"
+import { decodeCopyStatus, encodeCopyRequest, PROTOCOLS } from "../../../protocol/wire.ts"
 import { NodeWorld } from "../../support/world.ts"
 
 const NO_ANSWER = Uint8Array.of(0xff)
@@ -81,5 +81,66 @@ describe("a received cable", () => {
     await service.cable(id, { mark: true })
     expect(await service.cables(query)).toEqual([])
     expect((await service.status()).unread).toBe(0)
+  })
+})
+
+describe("a spoilt copy that comes together with whole ones", () => {
+  it("is refused alone, and the whole one is stored once", async () => {
+    const world = new NodeWorld(4, "spoilt together")
+    await world.start()
+    world.crash("DEL")
+    const id = await world.send("LON", { to: ["DEL"] })
+    await world.until(async () => (await world.node("DAC").service.status()).relayed === 1)
+    const rows = await world.rows("DAC")
+    const [copy] = [...rows].flatMap(([key, value]) => (key.startsWith("relay/") ? [value] : []))
+    if (copy === undefined) throw new RangeError("headquarters holds no copy")
+    world.crash("LON")
+    world.crash("DAC")
+    await world.boot("DEL")
+    const transport = possess(world, "NYC")
+    await transport.start()
+    const spoilt = copy.slice()
+    spoilt[spoilt.length - 1] = (spoilt.at(-1) ?? 0) ^ 1
+    const { peer } = world.at("DEL").post
+    await world.until(async () => Promise.resolve(transport.connected().includes(peer)))
+    const answers = [spoilt, copy, copy].map(async (bytes) => {
+      try {
+        const request = encodeCopyRequest(bytes)
+        return decodeCopyStatus(await transport.request(peer, PROTOCOLS.deliver, request))
+      } catch {
+        return "refused"
+      }
+    })
+    await world.clock.runFor(5_000)
+    const told = await Promise.all(answers)
+    expect(told.filter((answer) => answer === "refused")).toHaveLength(1)
+    expect(told).toContain("stored")
+    expect(await world.inbox("DEL")).toEqual([id])
+  })
+})
+
+describe("a member that hands over the same copy again and again", () => {
+  it("makes one receipt wait, and none to anchor", async () => {
+    const world = new NodeWorld(3, "again and again")
+    await world.start()
+    const id = await world.send("LON", { to: ["DEL"] })
+    await world.untilDelivered("LON", id)
+    const copy = await world.node("DEL").service.cableEnvelope(id)
+    world.crash("LON")
+    const transport = possess(world, "DAC")
+    await transport.start()
+    const { peer } = world.at("DEL").post
+    await world.until(async () => Promise.resolve(transport.connected().includes(peer)))
+    const count = async (prefix: string): Promise<number> => {
+      return [...(await world.rows("DEL")).keys()].filter((key) => key.startsWith(prefix)).length
+    }
+    const anchored = await count("rcpt-anchor/")
+    for (let round = 0; round < 20; round++) {
+      const answer = transport.request(peer, PROTOCOLS.deliver, encodeCopyRequest(copy))
+      await world.clock.runFor(100)
+      expect(decodeCopyStatus(await answer)).toBe("duplicate")
+    }
+    expect(await count("rcpt-out/")).toBe(1)
+    expect(await count("rcpt-anchor/")).toBe(anchored)
   })
 })
