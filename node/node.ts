@@ -113,8 +113,8 @@ export class TarbartaNode {
     })
     this.#receipts = new Receipts({
       ...shared,
-      isOurs: async (id, addressee) =>
-        (await this.#sent.has(id, addressee)) || (await this.#line.hasRaised(id, addressee)),
+      isOurs: async (id, rid) =>
+        (await this.#sent.has(id, rid)) || (await this.#line.hasRaised(id, rid)),
       onReceipts: async (receipts, proofs) => {
         await this.#sent.receive(receipts, proofs)
         await this.#line.receipts(receipts)
@@ -123,10 +123,7 @@ export class TarbartaNode {
     this.#inbox = new Inbox({
       ...shared,
       anchorOf: async (rid, seq) => ledger.entryOf(rid, seq),
-      onReceived: (row) => {
-        const cable = summaryOfReceived(row, this.#names)
-        this.#events.publish({ type: "cable-received", cable })
-      },
+      onReceived: (row) => this.#tellReceived(row),
     })
     this.#dispatcher = new Dispatcher({ ...shared, sent: this.#sent })
     this.#relay = new Relay(shared)
@@ -191,6 +188,10 @@ export class TarbartaNode {
         this.#receipts.issueAgain(...args),
       issued: (...args: Parameters<Receipts["issued"]>) => this.#receipts.issued(...args),
     }
+  }
+
+  #tellReceived(row: ReceivedRow): void {
+    this.#events.publish({ type: "cable-received", cable: summaryOfReceived(row, this.#names) })
   }
 
   #tellSignal(type: "signal-received" | "signal-progress", row: SignalRow): void {

@@ -28,6 +28,7 @@ import { fromHex, KEYS, toHex, type SentRow } from "./delivery/rows.ts"
 import { isAtLeast, type Sent } from "./delivery/sent.ts"
 import { NodeError } from "./errors.ts"
 import type { Line } from "./hotline/line.ts"
+import { signalOpening } from "./hotline/opening.ts"
 import type { Transport } from "./network/transport.ts"
 import { signalOfDraft } from "./signal-draft.ts"
 import type { Database } from "./store/database.ts"
@@ -330,7 +331,8 @@ export class Service implements NodeService {
   }
 
   async proof(id: string): Promise<Uint8Array> {
-    const found = (await this.#openingOf(id)) ?? (await this.#parts.line.openingOf(id))
+    const found =
+      (await this.#openingOf(id)) ?? (await signalOpening(this.#parts.database, this.#rid(), id))
     if (found === undefined) throw unknownCable(id)
     const proof = await this.#parts.ledger.proof(found.sender, found.seq, found.opening)
     if (proof !== undefined) return proof

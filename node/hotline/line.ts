@@ -6,7 +6,6 @@
  * signal are those of the pure machine in protocol/hotline.ts; this file performs its effects.
  */
 
-import type { Opening } from "../../ledger/proof.ts"
 import type { Directory } from "../../protocol/directory.ts"
 import { decodeCopy, encodeCopy } from "../../protocol/copy.ts"
 import { entryCommitment, messageEntry, type Entry } from "../../protocol/entry.ts"
@@ -220,23 +219,6 @@ export class Line {
       const answered = { ...row, displayedMs, acknowledgedMs: receipt.atMs, officer: officer.name }
       return this.#answer(answered, receipt)
     })
-  }
-
-  /** What proves which message an entry stands for; undefined for a signal that is not here. */
-  async openingOf(
-    id: CableId,
-  ): Promise<{ sender: number; seq: number; opening: Opening } | undefined> {
-    const { database } = this.#parts
-    const self = this.#parts.self()
-    const value = await database.get(KEYS.signal(id))
-    if (value === undefined || self === undefined) return undefined
-    const row = parseRow<SignalRow>(KEYS.signal(id), value)
-    const [desk] = row.direction === "raised" ? row.progress.desks : []
-    const copy = await database.get(KEYS.signalCopy(id, desk?.desk ?? self.rid))
-    if (copy === undefined) return undefined
-    const { header, signature } = decodeCopy(copy)
-    const sender = row.direction === "raised" ? self.rid : row.sender
-    return { sender, seq: row.seq, opening: { header, signature, salt: fromHex(row.salt) } }
   }
 
   /** All signals here, the oldest first. */
