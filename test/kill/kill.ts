@@ -13,14 +13,18 @@
 import { parseArgs } from "node:util"
 import type { NodeClient } from "../../node/api/client.ts"
 import { RefusedByNode } from "../../node/api/client.ts"
+import { API_LIST_LIMIT_MAX } from "../../protocol/limits.ts"
 import { ProcessNetwork, until, type ProcessPost } from "../support/processes.ts"
 import { randomInt, seededRandom } from "../support/rng.ts"
 
 const CYCLES = 200
 /** A kill comes this long after the one before, or after the victim was ready, at most. */
 const PAUSE_MAX_MS = 2_000
-/** Lists of the local API end there. */
-const CABLES_MAX = 9_000
+/**
+ * Lists of the local API end at their limit. A cable may be stored although its sender was killed
+ * before it heard so: there are more of them than were acknowledged.
+ */
+const CABLES_MAX = API_LIST_LIMIT_MAX - 1_000
 const SENDERS = 2
 const SEND_PAUSE_MS = 30
 const SETTLE_MS = 120_000
@@ -227,7 +231,8 @@ class KillRun {
 }
 
 async function subjectsOf(client: NodeClient): Promise<string[]> {
-  const cables = await client.cables({ box: "inbox", limit: CABLES_MAX + 1 })
+  const cables = await client.cables({ box: "inbox", limit: API_LIST_LIMIT_MAX })
+  if (cables.length === API_LIST_LIMIT_MAX) throw new Error("the list is cut: nothing can be said")
   return cables.map(({ subject }) => subject)
 }
 
