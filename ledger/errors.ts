@@ -32,9 +32,12 @@ export type LedgerCode =
   | "MEMPOOL_SERIAL"
   | "MEMPOOL_CONFLICT"
   // consensus
-  | "CONSENSUS_SIZE"
   | "CONSENSUS_KEY"
   | "CONSENSUS_KEY_DEAD"
+  | "CONSENSUS_DIVERGED"
+  | "CONSENSUS_FORK"
+  | "MESSAGE_INVALID"
+  | "EVIDENCE_INVALID"
   | "RECORD_INVALID"
   // proofs and catch-up
   | "PROOF_INVALID"

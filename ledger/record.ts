@@ -2,9 +2,8 @@
  * Records of the consensus log: what a validator promised, on disk before the promise takes effect
  * (LEDGER §9.1).
  *
- * A record is an epoch, a kind and a payload. One step of consensus writes one record. Kinds 2 and
- * 4 are reserved for nullify votes and for certificates that came from others. How records stand in
- * a file, and what tells a torn end from damage, is the file's own affair (node/store/wal.ts).
+ * A record is an epoch, a kind and a payload. How records stand in a file, and what tells a torn end
+ * from damage, is the file's own affair (node/store/wal.ts).
  */
 
 import { FieldReader, FieldWriter } from "../protocol/fields.ts"
@@ -13,9 +12,9 @@ import type { Suite } from "../protocol/suite.ts"
 import { decodeBlock, encodeBlock, type Block } from "./block.ts"
 import { decodeCertificate, encodeCertificate, type Certificate } from "./certificate.ts"
 import { LedgerError } from "./errors.ts"
-import { decodeVote, encodeVote, VOTE_BYTES, type Vote } from "./vote.ts"
+import { decodeVote, encodeVote, VOTE_BYTES, type Vote, type VoteKind } from "./vote.ts"
 
-export type ConsensusRecord = NotarizeRecord | FinalizeRecord
+export type ConsensusRecord = NotarizeRecord | NullifyRecord | FinalizeRecord | CertificateRecord
 
 /** Our notarize vote, with all of its block: no vote leaves before the block is on our own disk. */
 export interface NotarizeRecord {
@@ -23,6 +22,13 @@ export interface NotarizeRecord {
   readonly epoch: number
   readonly vote: Vote
   readonly block: Block
+}
+
+/** Our nullify vote. */
+export interface NullifyRecord {
+  readonly kind: "nullify"
+  readonly epoch: number
+  readonly vote: Vote
 }
 
 /** Our finalize vote, with the notarize certificate that allowed it. */
@@ -33,6 +39,13 @@ export interface FinalizeRecord {
   readonly certificate: Certificate
 }
 
+/** A certificate that let us into a view. */
+export interface CertificateRecord {
+  readonly kind: "certificate"
+  readonly epoch: number
+  readonly certificate: Certificate
+}
+
 /** A record as the log's file takes it, and gives it back. */
 export interface EncodedRecord {
   readonly epoch: number
@@ -40,48 +53,68 @@ export interface EncodedRecord {
   readonly payload: Uint8Array
 }
 
-const KIND_NOTARIZE = 1
-const KIND_FINALIZE = 3
+const KINDS = { notarize: 1, nullify: 2, finalize: 3, certificate: 4 } as const
 
-/** The payload is vote[111] ‖ block, or vote[111] ‖ certificate. */
+/** The payload: vote[111] ‖ block; vote[111]; vote[111] ‖ certificate; certificate. */
 export function encodeRecord(record: ConsensusRecord): EncodedRecord {
-  const isNotarize = record.kind === "notarize"
-  const rest = isNotarize ? encodeBlock(record.block) : encodeCertificate(record.certificate)
-  const payload = new FieldWriter(VOTE_BYTES + rest.length)
-    .bytes(encodeVote(record.vote))
-    .bytes(rest)
-    .finish()
-  return { epoch: record.epoch, kind: isNotarize ? KIND_NOTARIZE : KIND_FINALIZE, payload }
+  const parts: Uint8Array[] = record.kind === "certificate" ? [] : [encodeVote(record.vote)]
+  if (record.kind === "notarize") parts.push(encodeBlock(record.block))
+  if (record.kind === "finalize" || record.kind === "certificate") {
+    parts.push(encodeCertificate(record.certificate))
+  }
+  const writer = new FieldWriter(parts.reduce((sum, part) => sum + part.length, 0))
+  for (const part of parts) writer.bytes(part)
+  return { epoch: record.epoch, kind: KINDS[record.kind], payload: writer.finish() }
 }
 
 /**
- * @throws {@link LedgerError} `RECORD_INVALID` for an unknown kind, or a vote of another kind or
- * epoch than the record's; the decoders' errors for a payload that is none.
+ * @throws {@link LedgerError} `RECORD_INVALID` for an unknown kind, or a vote or certificate of
+ * another kind or epoch than the record's; the decoders' errors for a payload that is none.
  */
 export function decodeRecord(suite: Suite, record: EncodedRecord): ConsensusRecord {
   const { epoch, kind } = record
-  if (kind !== KIND_NOTARIZE && kind !== KIND_FINALIZE) {
-    throw new LedgerError("RECORD_INVALID", `consensus record: unknown kind ${kind}`)
-  }
   const reader = new FieldReader(record.payload, "consensus record")
+  if (kind === KINDS.certificate) {
+    const certificate = decodeCertificate(reader.view("certificate", reader.left))
+    if (certificate.epoch !== epoch) invalid(`its certificate is of epoch ${certificate.epoch}`)
+    return { kind: "certificate", epoch, certificate }
+  }
   const vote = decodeVote(reader.view("vote", VOTE_BYTES))
   const rest = reader.view("payload", reader.left)
-  const expected = kind === KIND_NOTARIZE ? "notarize" : "finalize"
-  if (vote.kind !== expected || vote.epoch !== epoch) {
-    const why = `expected a ${expected} vote of epoch ${epoch}, got ${vote.kind} of ${vote.epoch}`
-    throw new LedgerError("RECORD_INVALID", `consensus record: ${why}`)
+  switch (kind) {
+    case KINDS.notarize:
+      demandVote(vote, "notarize", epoch)
+      return { kind: "notarize", epoch, vote, block: decodeBlock(suite, rest) }
+    case KINDS.nullify:
+      demandVote(vote, "nullify", epoch)
+      if (rest.length > 0) invalid(`${rest.length} bytes left over`)
+      return { kind: "nullify", epoch, vote }
+    case KINDS.finalize:
+      demandVote(vote, "finalize", epoch)
+      return { kind: "finalize", epoch, vote, certificate: decodeCertificate(rest) }
+    default:
+      return invalid(`unknown kind ${kind}`)
   }
-  return kind === KIND_NOTARIZE
-    ? { kind: "notarize", epoch, vote, block: decodeBlock(suite, rest) }
-    : { kind: "finalize", epoch, vote, certificate: decodeCertificate(rest) }
 }
 
-/** View of a record that {@link decodeRecord} has accepted once; its block is not looked at. */
-export function viewOf(record: EncodedRecord): number {
-  return decodeVote(record.payload.subarray(0, VOTE_BYTES)).view
+function demandVote(vote: Vote, kind: VoteKind, epoch: number): void {
+  if (vote.kind === kind && vote.epoch === epoch) return
+  invalid(`expected a ${kind} vote of epoch ${epoch}, got ${vote.kind} of ${vote.epoch}`)
+}
+
+/** View of a record that {@link decodeRecord} has accepted once; votes and certificates begin alike. */
+export function viewOfRecord(record: EncodedRecord): number {
+  const reader = new FieldReader(record.payload, "consensus record")
+  reader.u8("kind")
+  reader.u32("epoch")
+  return reader.u64("view")
 }
 
 /** True while a record must stay in the log, once the block of `finalView` is in the store. */
 export function mustKeep(record: EncodedRecord, finalView: number): boolean {
-  return viewOf(record) >= finalView - VOTE_VIEWS_BEHIND
+  return viewOfRecord(record) >= finalView - VOTE_VIEWS_BEHIND
+}
+
+function invalid(why: string): never {
+  throw new LedgerError("RECORD_INVALID", `consensus record: ${why}`)
 }

@@ -6,106 +6,145 @@ import { bytesToHex } from "@noble/hashes/utils.js"
 import { assert } from "../protocol/assert.ts"
 import { equalBytes } from "../protocol/bytes.ts"
 import { blockHash } from "./block.ts"
-import { votesOf, type Certificate } from "./certificate.ts"
-import { createConsensus } from "./consensus.ts"
+import { verifyCertificate, votesOf, type Certificate } from "./certificate.ts"
+import { createConsensus, settle } from "./consensus.ts"
 import { LedgerError } from "./errors.ts"
 import type { ConsensusRecord } from "./record.ts"
-import { andThen, countVote } from "./view.ts"
-import type {
-  ConsensusConfig,
-  ConsensusEffect,
-  ConsensusState,
-  Message,
-  Place,
-  Step,
-} from "./view.ts"
-import { verifyVote, type Vote } from "./vote.ts"
+import {
+  viewOf,
+  type ConsensusConfig,
+  type ConsensusEffect,
+  type ConsensusState,
+  type Place,
+} from "./state.ts"
+import { leaderOf } from "./validators.ts"
+import { onCertificate, onVote } from "./view.ts"
+import { verifyVote } from "./vote.ts"
 
 /**
  * R10: the state after a restart, from the last final block in the store and the log's records.
- * Every vote of the log counts again; none is made anew.
  *
- * `finalCertificate` is that of `final`, undefined at the start of an epoch.
+ * Every own vote of the log is known before anything counts, so none is made anew. We are in the
+ * highest view that any record speaks of. Votes of undecided views are sent and counted again.
+ *
+ * `finalCertificate` is what makes `delivered` final, undefined at the start of an epoch.
  *
  * @throws {@link LedgerError} as {@link createConsensus}; `CONSENSUS_KEY_DEAD` when the certificate
- * has our vote and the log has not; `RECORD_INVALID` when the records do not follow the store or
- * each other.
+ * has our vote and the log has not; `RECORD_INVALID` when the records contradict each other.
  */
 export function restoreConsensus(
   config: ConsensusConfig,
-  final: Place,
+  delivered: Place,
   finalCertificate: Certificate | undefined,
   records: readonly ConsensusRecord[],
-): Step {
-  const certifiedView = finalCertificate?.view ?? 0
-  assert(certifiedView === final.view, "the last final block came without its certificate")
-  let state = createConsensus(config, final)
+  nowMs: number,
+): { state: ConsensusState; effects: readonly ConsensusEffect[] } {
+  assert((finalCertificate === undefined) === (delivered.view === 0), "a block without certificate")
+  const state = createConsensus(config, delivered, finalCertificate, nowMs)
+  const certificates: Certificate[] = []
   for (const record of records) {
     if (record.epoch !== config.validators.epoch) {
       invalid(`expected epoch ${config.validators.epoch}, got ${record.epoch}`)
     }
-    state = recall(state, record)
-  }
-  for (const vote of finalCertificate === undefined ? [] : votesOf(finalCertificate)) {
-    if (vote.signer !== config.self) continue
-    const own = state.own.get(vote.view)?.finalize
-    if (own === undefined || !equalBytes(own.blockHash, vote.blockHash)) {
-      const why = `the log does not have our vote for the final block of view ${vote.view}`
-      throw new LedgerError("CONSENSUS_KEY_DEAD", `consensus: ${why}`)
+    recall(state, record)
+    if (record.kind === "finalize" || record.kind === "certificate") {
+      certificates.push(record.certificate)
     }
   }
-  const undecided = [...state.own.values()].filter(({ notarize }) => notarize.view > final.view)
-  let current: Step = { state, effects: [] }
-  for (const { notarize } of undecided.sort((a, b) => a.notarize.view - b.notarize.view)) {
-    current = andThen(current, (next) => replay(next, notarize))
+  demandOwnVote(state, finalCertificate)
+  for (const [at, { own }] of state.views) {
+    // A finalize vote was cast on leaving its view.
+    const next = own.finalize === undefined ? at : at + 1
+    state.view = Math.max(state.view, next)
   }
-  return current
+  for (const { view } of certificates) state.view = Math.max(state.view, view + 1)
+  const entry = certificates.find(({ view }) => view + 1 === state.view)
+  if (entry !== undefined) state.entry = entry
+  replay(state, certificates, nowMs)
+  settle(state, nowMs)
+  return { state, effects: state.out }
 }
 
 /** One record back into the state; nothing takes effect yet. */
-function recall(state: ConsensusState, record: ConsensusRecord): ConsensusState {
+function recall(state: ConsensusState, record: ConsensusRecord): void {
   const { suite, chainId, validators, self } = state.config
-  const { vote } = record
+  if (record.kind === "certificate") {
+    verifyCertificate(suite, chainId, record.certificate, validators)
+    return
+  }
+  const { vote, kind } = record
   const { view } = vote
   if (vote.signer !== self) invalid(`view ${view}: the vote is not ours`)
   verifyVote(suite, chainId, vote, validators)
-  const own = state.own.get(view)
-  if (record.kind === "finalize") {
-    const notarized = own?.notarize
-    if (notarized === undefined) {
-      // The log was trimmed between the two votes of a view that is final long since.
-      if (view <= state.final.view) return state
-      return invalid(`view ${view}: a finalize vote without its notarize vote`)
-    }
-    if (own?.finalize !== undefined) invalid(`view ${view}: two finalize votes`)
-    if (!equalBytes(notarized.blockHash, vote.blockHash)) {
-      invalid(`view ${view}: notarize and finalize votes for different blocks`)
-    }
-    return { ...state, own: new Map(state.own).set(view, { notarize: notarized, finalize: vote }) }
+  const { own } = viewOf(state, view)
+  if (own[kind] !== undefined) invalid(`view ${view}: two ${kind} votes`)
+  if (kind !== "notarize" && (own.nullify ?? own.finalize) !== undefined) {
+    invalid(`view ${view}: both a nullify and a finalize vote`)
   }
-  if (own !== undefined) invalid(`view ${view}: two notarize votes`)
+  own[kind] = vote
+  state.lowestLogged = Math.min(state.lowestLogged, view)
+  if (record.kind === "finalize") {
+    verifyCertificate(suite, chainId, record.certificate, validators)
+    const { certificate } = record
+    const allows = certificate.kind === "notarize" && certificate.view === view
+    if (!allows || !equalBytes(certificate.blockHash, vote.blockHash)) {
+      invalid(`view ${view}: a finalize vote without the certificate that allows it`)
+    }
+    return
+  }
+  if (record.kind !== "notarize") return
   const { block } = record
-  if (!equalBytes(blockHash(suite, block.header), vote.blockHash)) {
+  if (!equalBytes(blockHash(suite, block.header), vote.blockHash) || block.header.view !== view) {
     invalid(`view ${view}: the block is not the one that was voted for`)
   }
-  const blocks = new Map(state.blocks)
-  if (view > state.final.view) blocks.set(bytesToHex(vote.blockHash), block)
-  return { ...state, own: new Map(state.own).set(view, { notarize: vote }), blocks }
+  if (view <= state.final.view && block.header.height <= state.delivered.height) return
+  viewOf(state, view).proposal = vote.blockHash
+  const held = { block, hash: vote.blockHash, status: "waiting" } as const
+  state.blocks.set(bytesToHex(vote.blockHash), { ...held })
 }
 
-/** R10: our own vote for an undecided view, sent and counted again. */
-function replay(state: ConsensusState, vote: Vote): Step {
-  const block = state.blocks.get(bytesToHex(vote.blockHash))
-  assert(block !== undefined, "a notarize record came back without its block")
-  const { certified } = state
-  const { header } = block
-  const follows = header.height === certified.height + 1 && header.view === vote.view
-  if (!follows || !equalBytes(header.parent, certified.hash) || vote.view !== state.view) {
-    invalid(`view ${vote.view}: its block does not stand on height ${certified.height}`)
+/** A final block that our vote made final, and a log that has no such vote: not the log we wrote. */
+function demandOwnVote(state: ConsensusState, certificate: Certificate | undefined): void {
+  for (const vote of certificate === undefined ? [] : votesOf(certificate)) {
+    if (vote.signer !== state.config.self) continue
+    const own = state.views.get(vote.view)?.own.finalize
+    if (own !== undefined && equalBytes(own.blockHash, vote.blockHash)) continue
+    const why = `the log does not have our vote for the final block of view ${vote.view}`
+    throw new LedgerError("CONSENSUS_KEY_DEAD", `consensus: ${why}`)
   }
-  const message: Message = { type: "proposal", block, vote }
-  const sent: ConsensusEffect = { type: "send", message, after: 0 }
-  return andThen({ state, effects: [sent] }, (next) => countVote(next, vote))
+}
+
+/** R10: certificates take effect again, and own votes of undecided views leave and count again. */
+function replay(state: ConsensusState, certificates: readonly Certificate[], nowMs: number): void {
+  const { certificate } = state.final
+  if (certificate !== undefined) viewOf(state, certificate.view).certificates.finalize = certificate
+  for (const one of certificates) {
+    if (one.view > state.final.view) onCertificate(state, one, undefined, nowMs)
+  }
+  const undecided = [...state.views.values()]
+    .filter(({ view }) => view > state.final.view)
+    .sort((a, b) => a.view - b.view)
+  for (const { view, own } of undecided) {
+    const { notarize, nullify, finalize } = own
+    if (notarize !== undefined) {
+      const held = state.blocks.get(bytesToHex(notarize.blockHash))
+      const isLeader = leaderOf(state.config.validators, view) === state.config.self
+      state.out.push({
+        type: "send",
+        message:
+          isLeader && held !== undefined
+            ? { type: "proposal", block: held.block, vote: notarize }
+            : { type: "vote", vote: notarize },
+        after: 0,
+      })
+      onVote(state, notarize, nowMs)
+    }
+    for (const vote of [nullify, finalize]) {
+      if (vote === undefined) continue
+      state.out.push({ type: "send", message: { type: "vote", vote }, after: 0 })
+      onVote(state, vote, nowMs)
+    }
+  }
 }
 
 function invalid(why: string): never {

@@ -1,51 +1,55 @@
 /**
- * Counts the votes of recent views (LEDGER §8.2).
+ * Counts the votes of a view, and notices who contradicts itself (LEDGER §8.2, §8.6).
  *
- * One slot per signer, kind and view; the votes are verified before they come here. A tally is a
- * value: adding gives a new one.
+ * One slot per signer, kind and view; the votes are verified before they come here.
  */
 
-import { bytesToHex } from "@noble/hashes/utils.js"
+import { equalBytes } from "../protocol/bytes.ts"
 import { assembleCertificate, type Certificate } from "./certificate.ts"
-import type { ValidatorSet } from "./validators.ts"
-import type { Vote, VoteKind } from "./vote.ts"
+import { evidenceOf, isConflict } from "./evidence.ts"
+import { viewOf, type ConsensusState, type View } from "./state.ts"
+import type { Vote } from "./vote.ts"
 
-/** Votes by view, kind and signer. */
-export type Tally = ReadonlyMap<number, readonly Vote[]>
-
-export const EMPTY_TALLY: Tally = new Map()
-
-/** The vote that stands in the slot of this one; undefined when it is free. */
-export function voteInSlot(tally: Tally, slot: VoteSlot): Vote | undefined {
-  const votes = tally.get(slot.view) ?? []
-  return votes.find((vote) => vote.kind === slot.kind && vote.signer === slot.signer)
-}
-
-export interface VoteSlot {
-  readonly kind: VoteKind
-  readonly view: number
-  readonly signer: number
-}
-
-/** Adds a vote whose slot is free. */
-export function addVote(tally: Tally, vote: Vote): Tally {
-  return new Map(tally).set(vote.view, [...(tally.get(vote.view) ?? []), vote])
+/** Puts a verified vote into its slot; false when the slot was taken. */
+export function placeVote(state: ConsensusState, vote: Vote): boolean {
+  const view = viewOf(state, vote.view)
+  accuse(state, view, vote)
+  const slots = view.votes[vote.kind]
+  if (slots[vote.signer] !== undefined) return false
+  slots[vote.signer] = vote
+  return true
 }
 
 /** The certificate that the votes equal to this one make; undefined below the quorum. */
-export function countVotes(
-  tally: Tally,
-  like: Vote,
-  validators: ValidatorSet,
-): Certificate | undefined {
-  const hash = bytesToHex(like.blockHash)
-  const equal = (tally.get(like.view) ?? []).filter((vote) => {
-    return vote.kind === like.kind && bytesToHex(vote.blockHash) === hash
-  })
-  return assembleCertificate(equal, validators)
+export function countVotes(state: ConsensusState, like: Vote): Certificate | undefined {
+  const slots = viewOf(state, like.view).votes[like.kind]
+  const { validators } = state.config
+  const equal: Vote[] = []
+  for (const vote of slots) {
+    if (vote !== undefined && equalBytes(vote.blockHash, like.blockHash)) equal.push(vote)
+  }
+  return equal.length < validators.quorum ? undefined : assembleCertificate(equal, validators)
 }
 
-/** Without the votes of views below `view`. */
-export function pruneTally(tally: Tally, view: number): Tally {
-  return new Map([...tally].filter(([voted]) => voted >= view))
+/** True when this very vote was verified before. */
+export function isPlaced(state: ConsensusState, vote: Vote): boolean {
+  const placed = state.views.get(vote.view)?.votes[vote.kind][vote.signer]
+  return (
+    placed !== undefined &&
+    equalBytes(placed.blockHash, vote.blockHash) &&
+    equalBytes(placed.signature, vote.signature)
+  )
+}
+
+/** Tells of a signer's first contradiction in a view. */
+function accuse(state: ConsensusState, view: View, vote: Vote): void {
+  const mark = 1 << vote.signer
+  if ((view.accused & mark) !== 0) return
+  const { notarize, nullify, finalize } = view.votes
+  for (const other of [notarize[vote.signer], nullify[vote.signer], finalize[vote.signer]]) {
+    if (other === undefined || !isConflict(other, vote)) continue
+    view.accused |= mark
+    state.out.push({ type: "evidence", evidence: evidenceOf(other, vote) })
+    return
+  }
 }

@@ -1,242 +1,311 @@
 /**
- * One view of consensus, from a proposal to a final block, rule by rule (LEDGER §8.1).
+ * One view of consensus, from a proposal to a final block or to nothing, rule by rule (LEDGER §8.1).
  *
- * Pure: a state and what happened give the next state and the effects that node/ performs in their
- * order. Marks such as R3 are the rules of LEDGER §8.1, Q1 those of §8.3. The door is consensus.ts.
+ * Pure: works on the state it is given and pushes effects. Marks such as R3 are the rules of LEDGER
+ * §8.1, which follow the Simplex paper (eprint 2023/463) and list where we differ.
+ *
+ * Why it is safe. S1: two notarized blocks in one view need f+1 honest validators with two notarize
+ * votes there, against R2. S2: a view that is both nullified and final needs an honest validator
+ * with both votes, against R3 and R4, which are in the log before they are kept. S3: if a block c
+ * is final at view v, every valid block at a view w > v extends c. Its parent at p < v would need
+ * view v to be nullified (S2); p = v gives c (S1); p > v by induction. Nothing is locked.
  */
 
 import { bytesToHex } from "@noble/hashes/utils.js"
 import { assert } from "../protocol/assert.ts"
 import { equalBytes } from "../protocol/bytes.ts"
-import type { Signer } from "../protocol/entry.ts"
-import { VOTE_VIEWS_BEHIND } from "../protocol/limits.ts"
-import type { Suite } from "../protocol/suite.ts"
+import { HASH_BYTES, PROPOSAL_VIEWS_AHEAD, UNFINAL_CONTENT_MAX } from "../protocol/limits.ts"
+import { coverOf, findParent, wantBlock, wantViews } from "./ancestry.ts"
 import { blockHash, type Block } from "./block.ts"
 import type { Certificate } from "./certificate.ts"
-import type { LedgerCode } from "./errors.ts"
+import { prune } from "./delivery.ts"
 import type { ConsensusRecord } from "./record.ts"
-import { addVote, countVotes, pruneTally, voteInSlot, type Tally } from "./tally.ts"
-import { leaderOf, type ValidatorSet } from "./validators.ts"
-import { signVote, type Vote } from "./vote.ts"
+import { heldBlock, viewOf, type ConsensusState, type HeldBlock } from "./state.ts"
+import { countVotes, placeVote } from "./tally.ts"
+import { leaderOf } from "./validators.ts"
+import { signVote, type Vote, type VoteKind } from "./vote.ts"
 
-/** What one validator brings along; it never changes while an epoch lasts. */
-export interface ConsensusConfig {
-  readonly suite: Suite
-  readonly chainId: Uint8Array
-  readonly validators: ValidatorSet
-  /** Our number in the set. */
-  readonly self: number
-  /** Signs with our consensus key. */
-  readonly sign: Signer
+const NO_BLOCK = new Uint8Array(HASH_BYTES)
+
+/**
+ * Enters a view: on a certificate of the view before, or of any higher one. Timers start here, or
+ * when we are armed.
+ */
+function enter(state: ConsensusState, view: number, entry: Certificate, nowMs: number): void {
+  assert(view > state.view, "a view was entered backwards")
+  state.view = view
+  state.enteredMs = nowMs
+  state.entry = entry
+  state.resentMs = nowMs
+  state.fetchedMs = Number.NEGATIVE_INFINITY
 }
 
-/** A block that others stand on. View 0 is what the epoch started from. */
-export interface Place {
-  readonly view: number
-  readonly height: number
-  readonly hash: Uint8Array
-}
+// --- R1: proposing ----------------------------------------------------------------------------
 
-export type Message =
-  | { readonly type: "vote"; readonly vote: Vote }
-  | { readonly type: "certificate"; readonly certificate: Certificate }
-  /** A block with its leader's notarize vote. */
-  | { readonly type: "proposal"; readonly block: Block; readonly vote: Vote }
-
-export type ConsensusEvent =
-  /** Batches wait that no certified block has. */
-  | { readonly type: "submitted" }
-  /**
-   * The answer to `buildBlock`: a block that passed checkProposal, or none when nothing waits.
-   * `more` when batches wait that the block did not take.
-   */
-  | {
-      readonly type: "blockBuilt"
-      readonly view: number
-      readonly block: Block | undefined
-      readonly more: boolean
-    }
-  /** The record of this and of every lower number is on the disk. */
-  | { readonly type: "persisted"; readonly seq: number }
-  | { readonly type: "message"; readonly peer: string; readonly message: Message }
-
-export type ConsensusEffect =
-  /** Append to the log and sync, then answer `persisted`. Numbers rise by one. */
-  | { readonly type: "persist"; readonly seq: number; readonly record: ConsensusRecord }
-  /** Send to all other validators, once the record with this number is on the disk (0: at once). */
-  | { readonly type: "send"; readonly message: Message; readonly after: number }
-  /** Build a block of what waits on top of `parent`, then answer `blockBuilt`. */
-  | { readonly type: "buildBlock"; readonly view: number; readonly parent: Place }
-  /** A final block, in order of height; may repeat one that was delivered before a crash. */
-  | { readonly type: "deliver"; readonly block: Block; readonly certificate: Certificate }
-  /** A peer sent what it must not. */
-  | {
-      readonly type: "reject"
-      readonly peer: string
-      readonly code: LedgerCode
-      readonly why: string
-    }
-  /** Our key signed what our log does not have: never vote again with it. */
-  | { readonly type: "stop"; readonly code: LedgerCode; readonly why: string }
-
-/** Our own votes in one view, as the log has them. */
-export interface OwnVotes {
-  readonly notarize: Vote
-  readonly finalize?: Vote
-}
-
-/** A value: `step` never changes it. */
-export interface ConsensusState {
-  readonly config: ConsensusConfig
-  readonly view: number
-  /** Highest notarized block: what the next one stands on. */
-  readonly certified: Place
-  /** Highest final block. */
-  readonly final: Place
-  readonly own: ReadonlyMap<number, OwnVotes>
-  /** Blocks that are not final yet, by hash in hex. */
-  readonly blocks: ReadonlyMap<string, Block>
-  readonly tally: Tally
-  /** Votes that wait for their record to be on the disk, by the record's number. */
-  readonly unsynced: ReadonlyMap<number, Vote>
-  readonly nextSeq: number
-  /** Armed (Q1): something waits that no certified block has. */
-  readonly armed: boolean
-  /** View for which a block is being built. */
-  readonly building: number | undefined
-  readonly isStopped: boolean
-}
-
-export interface Step {
-  readonly state: ConsensusState
-  readonly effects: readonly ConsensusEffect[]
-}
-
-/** R1, Q1: the leader of the view builds while armed, once a view. */
-export function propose(state: ConsensusState): Step {
-  const { config, view, certified, building } = state
-  const isLeader = leaderOf(config.validators, view) === config.self
-  if (!state.armed || !isLeader || building !== undefined || state.own.has(view)) {
-    return { state, effects: [] }
+/**
+ * R1: the leader of the view, while armed, asks for a block on the highest notarized block below
+ * which every view up to here is nullified. Without new work it is an empty block, which makes an
+ * older one final (Q2).
+ */
+export function propose(state: ConsensusState): void {
+  const { config, view } = state
+  const { own } = viewOf(state, view)
+  if (leaderOf(config.validators, view) !== config.self || state.building === view) return
+  if (own.notarize !== undefined || own.nullify !== undefined) return
+  const parent = findParent(state, view)
+  if (parent.missing !== undefined) {
+    wantViews(state, parent.missing, view - 1, undefined)
+    return
   }
-  // What is submitted from here on may be too late for this block, so it arms us again.
-  const next = { ...state, armed: false, building: view }
-  return { state: next, effects: [{ type: "buildBlock", view, parent: certified }] }
+  const place = placeOf(state, parent.hash)
+  if (place === undefined) return
+  const isDeep = place.height - state.delivered.height >= UNFINAL_CONTENT_MAX
+  const isClosing = isDeep || !config.hasWork(place.hash)
+  if (isClosing && parent.view <= state.final.view) return
+  state.building = view
+  state.out.push({ type: "buildBlock", view, parent: place, isClosing })
+}
+
+/** A certified block that was judged here, or the delivered one; undefined while it is not. */
+function placeOf(
+  state: ConsensusState,
+  hash: Uint8Array,
+): { view: number; height: number; hash: Uint8Array } | undefined {
+  if (equalBytes(hash, state.delivered.hash)) return state.delivered
+  const held = heldBlock(state, hash)
+  if (held === undefined || !isJudged(held)) return undefined
+  const { view, height } = held.block.header
+  return { view, height, hash }
+}
+
+function isJudged(held: HeldBlock): boolean {
+  return held.status === "valid" || held.status === "untimely"
 }
 
 /** R1, R2: our proposal carries our notarize vote; both go to the log as one record. */
-export function onBlockBuilt(
-  state: ConsensusState,
-  view: number,
-  block: Block | undefined,
-  more: boolean,
-): Step {
-  assert(state.building === view && state.view === view, "a block was built that nobody asked for")
-  const idle = { ...state, building: undefined, armed: state.armed || more }
-  // Something may have been submitted while the builder looked and found nothing.
-  if (block === undefined) return propose({ ...state, building: undefined })
-  const { config, certified } = state
+export function onBlockBuilt(state: ConsensusState, view: number, block: Block | undefined): void {
+  if (state.building === view && block === undefined) state.building = 0
+  if (block === undefined || view !== state.view) return
+  const { own } = viewOf(state, view)
+  if (own.notarize !== undefined || own.nullify !== undefined) return
+  const { config } = state
   const { header } = block
-  const { epoch } = config.validators
-  assert(header.epoch === epoch && header.view === view, "a block was built for another view")
-  assert(header.height === certified.height + 1, "a block was built at another height")
-  assert(equalBytes(header.parent, certified.hash), "a block was built on another parent")
-  assert(!state.own.has(view), "a second block was built for one view")
+  assert(header.epoch === config.validators.epoch, "a block was built for another epoch")
+  assert(header.view === view, "a block was built for another view")
+  assert(leaderOf(config.validators, view) === config.self, "a block was built out of turn")
   const hash = blockHash(config.suite, header)
-  const body = { kind: "notarize", epoch, view, blockHash: hash } as const
-  const vote = signVote(config.chainId, body, config.self, config.sign)
-  const next = {
-    ...idle,
-    own: new Map(idle.own).set(view, { notarize: vote }),
-    blocks: new Map(idle.blocks).set(bytesToHex(hash), block),
-  }
-  const message: Message = { type: "proposal", block, vote }
-  return persistVote(next, { kind: "notarize", epoch, vote, block }, vote, message)
+  state.blocks.set(bytesToHex(hash), { block, hash, status: "valid" })
+  viewOf(state, view).proposal = hash
+  castNotarize(state, block, hash, true)
 }
 
-function persistVote(
+// --- R2: judging a proposal -------------------------------------------------------------------
+
+/** R2: keeps the leader's first proposal of a view; its vote was verified and placed before. */
+export function onProposal(state: ConsensusState, block: Block, hash: Uint8Array): void {
+  const { view: at } = block.header
+  if (at < state.view || at > state.view + PROPOSAL_VIEWS_AHEAD) return
+  const view = viewOf(state, at)
+  // A second distinct proposal is evidence by its vote; one place a view bounds what a liar costs.
+  if (view.proposal !== undefined) return
+  view.proposal = hash
+  holdBlock(state, block, hash)
+}
+
+/** A block that was proposed, or that we asked for by its hash. */
+export function holdBlock(state: ConsensusState, block: Block, hash: Uint8Array): void {
+  const key = bytesToHex(hash)
+  state.wanted.delete(key)
+  if (!state.blocks.has(key)) state.blocks.set(key, { block, hash, status: "waiting" })
+}
+
+/** Has every block judged whose parent was: a block's content depends on the one below it. */
+export function judgeBlocks(state: ConsensusState): void {
+  for (const held of state.blocks.values()) {
+    if (held.status !== "waiting") continue
+    const { parent } = held.block.header
+    if (placeOf(state, parent) === undefined) continue
+    held.status = "checking"
+    state.out.push({ type: "checkBlock", block: held.block, hash: held.hash })
+  }
+}
+
+/**
+ * R2: votes for the proposal of the current view, once: if its parent is certified, every view
+ * between is nullified, and its content is valid. What is missing is asked of the leader, and we
+ * keep waiting. R4: an invalid one is answered by nullifying.
+ */
+export function considerProposal(state: ConsensusState, nowMs: number): void {
+  const view = state.views.get(state.view)
+  if (view?.proposal === undefined) return
+  if (view.own.notarize !== undefined || view.own.nullify !== undefined) return
+  const held = heldBlock(state, view.proposal)
+  if (held === undefined) return
+  const cover = coverOf(state, held.block.header.parent, state.view)
+  if (cover.type === "missing") {
+    const leader = leaderOf(state.config.validators, state.view)
+    wantViews(state, cover.fromView, state.view - 1, leader)
+    return
+  }
+  if (cover.type === "conflict" || held.status === "invalid" || held.status === "untimely") {
+    nullify(state, nowMs)
+    return
+  }
+  if (held.status === "valid") castNotarize(state, held.block, held.hash, false)
+}
+
+function castNotarize(
   state: ConsensusState,
-  record: ConsensusRecord,
-  vote: Vote,
-  message: Message,
-): Step {
-  const seq = state.nextSeq
-  const unsynced = new Map(state.unsynced).set(seq, vote)
-  return {
-    state: { ...state, nextSeq: seq + 1, unsynced },
-    effects: [
-      { type: "persist", seq, record },
-      { type: "send", message, after: seq },
-    ],
-  }
+  block: Block,
+  hash: Uint8Array,
+  isLeader: boolean,
+): void {
+  const { epoch } = state.config.validators
+  const { view } = block.header
+  const { vote, seq } = cast(state, "notarize", view, hash, (vote) => {
+    return { kind: "notarize", epoch, vote, block }
+  })
+  state.out.push({
+    type: "send",
+    message: isLeader ? { type: "proposal", block, vote } : { type: "vote", vote },
+    after: seq,
+  })
 }
 
-/** R3, R6: a verified vote goes into its slot; a quorum is a certificate. */
-export function countVote(state: ConsensusState, vote: Vote): Step {
-  if (voteInSlot(state.tally, vote) !== undefined) return { state, effects: [] }
-  const tally = addVote(state.tally, vote)
-  const next = { ...state, tally }
-  const certificate = countVotes(tally, vote, state.config.validators)
-  if (certificate === undefined) return { state: next, effects: [] }
-  const sent: ConsensusEffect = {
+/** Signs a vote and logs it; it counts, as it leaves, only when its record is on the disk. */
+function cast(
+  state: ConsensusState,
+  kind: VoteKind,
+  view: number,
+  hash: Uint8Array,
+  recordOf: (vote: Vote) => ConsensusRecord,
+): { vote: Vote; seq: number } {
+  const { chainId, validators, self, sign } = state.config
+  const { own } = viewOf(state, view)
+  assert(own[kind] === undefined, "a second vote of one kind was cast in one view")
+  const body = { kind, epoch: validators.epoch, view, blockHash: hash }
+  const vote = signVote(chainId, body, self, sign)
+  own[kind] = vote
+  state.lowestLogged = Math.min(state.lowestLogged, view)
+  const seq = state.nextSeq++
+  state.unsynced.set(seq, vote)
+  state.out.push({ type: "persist", seq, record: recordOf(vote) })
+  return { vote, seq }
+}
+
+// --- R4: nullifying ---------------------------------------------------------------------------
+
+/** R4: gives the current view up, unless we voted to finalize in it. */
+export function nullify(state: ConsensusState, nowMs: number): void {
+  const { view } = state
+  const { own } = viewOf(state, view)
+  if (own.nullify !== undefined || own.finalize !== undefined) return
+  const { epoch } = state.config.validators
+  const { vote, seq } = cast(state, "nullify", view, NO_BLOCK, (vote) => {
+    return { kind: "nullify", epoch, vote }
+  })
+  state.resentMs = nowMs
+  state.out.push({ type: "send", message: { type: "vote", vote }, after: seq })
+}
+
+// --- R3, R5, R6: quorums ----------------------------------------------------------------------
+
+/** A verified vote, of ours or of others, goes into its slot; a quorum is a certificate. */
+export function onVote(state: ConsensusState, vote: Vote, nowMs: number): void {
+  if (!placeVote(state, vote)) return
+  if (viewOf(state, vote.view).certificates[vote.kind] !== undefined) return
+  const certificate = countVotes(state, vote)
+  if (certificate !== undefined) onCertificate(state, certificate, undefined, nowMs)
+}
+
+/** R3, R5, R6: a certificate, ours or verified, takes effect once and goes to everybody else. */
+export function onCertificate(
+  state: ConsensusState,
+  certificate: Certificate,
+  from: number | undefined,
+  nowMs: number,
+): void {
+  const view = viewOf(state, certificate.view)
+  if (view.certificates[certificate.kind] !== undefined) return
+  view.certificates[certificate.kind] = certificate
+  state.out.push({
     type: "send",
     message: { type: "certificate", certificate },
     after: 0,
+    ...(from === undefined ? {} : { except: from }),
+  })
+  switch (certificate.kind) {
+    case "notarize":
+      onNotarized(state, certificate, nowMs)
+      return
+    case "nullify":
+      onNullified(state, certificate, nowMs)
+      return
+    case "finalize":
+      onFinalized(state, certificate, nowMs)
   }
-  const reached = { state: next, effects: [sent] }
-  return vote.kind === "finalize"
-    ? andThen(reached, (latest) => onFinal(latest, certificate))
-    : andThen(reached, (latest) => onNotarized(latest, certificate))
 }
 
-/** R3: on a notarize certificate vote to finalize, then enter the next view. */
-function onNotarized(state: ConsensusState, certificate: Certificate): Step {
-  const { config } = state
-  const { epoch, view, blockHash: hash } = certificate
-  const block = state.blocks.get(bytesToHex(hash))
-  const own = state.own.get(view)
-  assert(block !== undefined && own !== undefined, "a block was notarized that we do not have")
-  const certified = { view, height: block.header.height, hash }
-  const entered = { ...state, certified, view: view + 1 }
-  if (own.finalize !== undefined) {
-    // After a restart: the vote is in the log already, so it is sent and counted again as it is
-    // (R10).
-    const again = own.finalize
-    const sent: ConsensusEffect = { type: "send", message: { type: "vote", vote: again }, after: 0 }
-    return andThen({ state: entered, effects: [sent] }, (next) => countVote(next, again))
+/**
+ * R3: on a notarize certificate of this or a later view, votes to finalize unless we gave the view
+ * up, and goes on. It needs no look at the block: f+1 honest validators had one.
+ */
+function onNotarized(state: ConsensusState, certificate: Certificate, nowMs: number): void {
+  const { view, blockHash: hash } = certificate
+  raiseTip(state, view, hash, nowMs)
+  wantBlock(state, certificate)
+  if (view < state.view) return
+  const { own } = viewOf(state, view)
+  const { epoch } = state.config.validators
+  if (own.nullify === undefined && own.finalize === undefined) {
+    const { vote, seq } = cast(state, "finalize", view, hash, (vote) => {
+      return { kind: "finalize", epoch, vote, certificate }
+    })
+    state.out.push({ type: "send", message: { type: "vote", vote }, after: seq })
+  } else if (own.finalize === undefined) {
+    logCertificate(state, certificate)
   }
-  const body = { kind: "finalize", epoch, view, blockHash: hash } as const
-  const vote = signVote(config.chainId, body, config.self, config.sign)
-  const voted = {
-    ...entered,
-    own: new Map(entered.own).set(view, { ...own, finalize: vote }),
-  }
-  const record: ConsensusRecord = { kind: "finalize", epoch, vote, certificate }
-  return andThen(persistVote(voted, record, vote, { type: "vote", vote }), propose)
+  enter(state, view + 1, certificate, nowMs)
 }
 
-/** R6: a finalize certificate makes its block final; old views are forgotten. */
-function onFinal(state: ConsensusState, certificate: Certificate): Step {
-  const key = bytesToHex(certificate.blockHash)
-  const block = state.blocks.get(key)
-  assert(block !== undefined, "a block became final that we do not have")
-  assert(block.header.height === state.final.height + 1, "blocks became final out of order")
+/** R5: on a nullify certificate of this or a later view, goes on. */
+function onNullified(state: ConsensusState, certificate: Certificate, nowMs: number): void {
   const { view } = certificate
-  const blocks = new Map(state.blocks)
-  blocks.delete(key)
-  const oldest = view - VOTE_VIEWS_BEHIND
-  const next = {
-    ...state,
-    final: { view, height: block.header.height, hash: certificate.blockHash },
-    blocks,
-    own: new Map([...state.own].filter(([voted]) => voted >= oldest)),
-    tally: pruneTally(state.tally, oldest),
-  }
-  return andThen({ state: next, effects: [{ type: "deliver", block, certificate }] }, propose)
+  dropProposal(state, view)
+  if (view < state.view) return
+  logCertificate(state, certificate)
+  enter(state, view + 1, certificate, nowMs)
 }
 
-/** One step after another; the effects stand in order. */
-export function andThen(before: Step, next: (state: ConsensusState) => Step): Step {
-  const after = next(before.state)
-  return { state: after.state, effects: [...before.effects, ...after.effects] }
+/** R6: on a finalize certificate its block and all below it are final. */
+function onFinalized(state: ConsensusState, certificate: Certificate, nowMs: number): void {
+  const { view, blockHash: hash } = certificate
+  if (view > state.final.view) {
+    state.final = { view, hash, certificate }
+    raiseTip(state, view, hash, nowMs)
+    wantBlock(state, certificate)
+    prune(state)
+  }
+  if (view >= state.view) enter(state, view + 1, certificate, nowMs)
+}
+
+function raiseTip(state: ConsensusState, view: number, hash: Uint8Array, nowMs: number): void {
+  if (view <= state.certified.view) return
+  state.certified = { view, hash }
+  state.tipMs = nowMs
+  state.tipResentMs = nowMs
+}
+
+/** What let us go on is remembered over a crash, so that others can be shown it. */
+function logCertificate(state: ConsensusState, certificate: Certificate): void {
+  const { epoch } = state.config.validators
+  const seq = state.nextSeq++
+  state.out.push({ type: "persist", seq, record: { kind: "certificate", epoch, certificate } })
+}
+
+/** The block of a view that is void is of no use, unless it is notarized as well. */
+function dropProposal(state: ConsensusState, at: number): void {
+  const { proposal, certificates } = viewOf(state, at)
+  if (proposal === undefined || certificates.notarize !== undefined) return
+  state.blocks.delete(bytesToHex(proposal))
 }

@@ -172,6 +172,32 @@ export const MEMPOOL_SUBMITTER_BYTES_MAX = 2 * MIB
 export const VOTE_VIEWS_BEHIND = 20
 /** … to this far above the current one. */
 export const VOTE_VIEWS_AHEAD = 50
+/** Views below the final one whose certificates a validator holds while their blocks are missing. */
+export const BLAME_VIEWS_MAX = 1_024
+/** Proposals are kept for views up to this far above the current one, one each. */
+export const PROPOSAL_VIEWS_AHEAD = 2
+/** Blocks with entries that may stand above the last final one; empty ones may go on. */
+export const UNFINAL_CONTENT_MAX = 16
+/** Δ, the bound on one message's way: by default, and as policy may set it. */
+export const CONSENSUS_DELTA_MS = 500
+export const CONSENSUS_DELTA_MIN_MS = 250
+export const CONSENSUS_DELTA_MAX_MS = 2 * SECOND_MS
+/** Timers of a view, in Δ: for its proposal, for the whole of it, between retries. */
+export const LEADER_DELTAS = 2
+export const VIEW_DELTAS = 3
+export const RETRY_DELTAS = 2
+/** How long the highest notarized block may stay unfinal before it is pursued, in Δ. */
+export const TIP_DELTAS = 4
+/** A leader that was silent for so long is not waited for. */
+export const SKIP_MS = 30 * SECOND_MS
+/** Interval of the heartbeat, in which validators tell their final view. */
+export const HEARTBEAT_MS = 10 * SECOND_MS
+/** Views that one message may ask certificates of. */
+export const FETCH_VIEWS_MAX = 32
+/** Messages in one packet between validators. */
+export const PACKET_MESSAGES_MAX = 64
+/** Largest piece of evidence: two votes of 111 bytes and their frame. */
+export const EVIDENCE_BYTES_MAX = 512
 /** A validator does not vote for a block dated further ahead of its own clock. */
 export const BLOCK_AHEAD_MS = HOUR_MS
 /** Longest path in a proof: a tree of 2^53 leaves has no longer one. */

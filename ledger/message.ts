@@ -1,0 +1,146 @@
+/**
+ * What validators say to each other (LEDGER §8.4).
+ *
+ * A packet is what goes to one validator at one time: version u8 ‖ epoch u32 ‖ final view u64 ‖
+ * messages. A message is type u8 ‖ length u32 ‖ body. Every packet carries the sender's final view,
+ * so that whoever is ahead can help (R9); a packet without messages is the heartbeat.
+ */
+
+import { FieldReader, FieldWriter } from "../protocol/fields.ts"
+import {
+  FETCH_VIEWS_MAX,
+  HASH_BYTES,
+  PACKET_MESSAGES_MAX,
+  STORED_BLOCK_BYTES_MAX,
+} from "../protocol/limits.ts"
+import type { Suite } from "../protocol/suite.ts"
+import { decodeBlock, encodeBlock, type Block } from "./block.ts"
+import { decodeCertificate, encodeCertificate, type Certificate } from "./certificate.ts"
+import { LedgerError } from "./errors.ts"
+import { decodeVote, encodeVote, VOTE_BYTES, type Vote } from "./vote.ts"
+
+export type Message =
+  | { readonly type: "vote"; readonly vote: Vote }
+  | { readonly type: "certificate"; readonly certificate: Certificate }
+  /** A block with its leader's notarize vote. */
+  | { readonly type: "proposal"; readonly block: Block; readonly vote: Vote }
+  /** Asks for the certificates of some views. */
+  | { readonly type: "fetch"; readonly fromView: number; readonly toView: number }
+  /** Asks for a block by its hash. */
+  | { readonly type: "fetchBlock"; readonly hash: Uint8Array }
+  /** The answer to it. */
+  | { readonly type: "block"; readonly block: Block }
+  /** Nothing but the final view that every packet carries. */
+  | { readonly type: "heartbeat" }
+
+export interface Packet {
+  readonly epoch: number
+  readonly finalView: number
+  readonly messages: readonly Message[]
+}
+
+const VERSION = 1
+const TYPES = { vote: 1, certificate: 2, proposal: 3, fetch: 4, fetchBlock: 5, block: 6 } as const
+const MESSAGE_HEAD_BYTES = 1 + 4
+export const PACKET_HEAD_BYTES: number = 1 + 4 + 8
+
+/** One message as it stands in a packet; nothing for a heartbeat. */
+export function encodeMessage(message: Message): Uint8Array {
+  if (message.type === "heartbeat") return new Uint8Array(0)
+  const body = encodeBody(message)
+  return new FieldWriter(MESSAGE_HEAD_BYTES + body.length)
+    .u8(TYPES[message.type])
+    .u32(body.length)
+    .bytes(body)
+    .finish()
+}
+
+function encodeBody(message: Exclude<Message, { type: "heartbeat" }>): Uint8Array {
+  switch (message.type) {
+    case "vote":
+      return encodeVote(message.vote)
+    case "certificate":
+      return encodeCertificate(message.certificate)
+    case "proposal": {
+      const block = encodeBlock(message.block)
+      return new FieldWriter(VOTE_BYTES + block.length)
+        .bytes(encodeVote(message.vote))
+        .bytes(block)
+        .finish()
+    }
+    case "fetch":
+      return new FieldWriter(16).u64(message.fromView).u64(message.toView).finish()
+    case "fetchBlock":
+      return message.hash
+    case "block":
+      return encodeBlock(message.block)
+  }
+}
+
+/** A packet of messages that are encoded. */
+export function encodePacket(
+  epoch: number,
+  finalView: number,
+  messages: readonly Uint8Array[],
+): Uint8Array {
+  const length = messages.reduce((sum, message) => sum + message.length, PACKET_HEAD_BYTES)
+  const writer = new FieldWriter(length).u8(VERSION).u32(epoch).u64(finalView)
+  for (const message of messages) writer.bytes(message)
+  return writer.finish()
+}
+
+/**
+ * @throws ProtocolError `CODEC_*` and the decoders' errors; {@link LedgerError} `MESSAGE_INVALID`
+ * for an unknown type, too many messages or a range of views that is none.
+ */
+export function decodePacket(suite: Suite, bytes: Uint8Array): Packet {
+  const reader = new FieldReader(bytes, "packet")
+  reader.version(VERSION)
+  const epoch = reader.u32("epoch")
+  const finalView = reader.u64("final view")
+  const messages: Message[] = []
+  while (reader.left > 0) {
+    if (messages.length === PACKET_MESSAGES_MAX) {
+      throw new LedgerError("MESSAGE_INVALID", `packet: more than ${PACKET_MESSAGES_MAX} messages`)
+    }
+    const type = reader.u8("message type")
+    const length = reader.u32("message length", VOTE_BYTES + STORED_BLOCK_BYTES_MAX)
+    messages.push(decodeMessage(suite, type, reader.view("message", length)))
+  }
+  return { epoch, finalView, messages }
+}
+
+function decodeMessage(suite: Suite, type: number, body: Uint8Array): Message {
+  switch (type) {
+    case TYPES.vote:
+      return { type: "vote", vote: decodeVote(body) }
+    case TYPES.certificate:
+      return { type: "certificate", certificate: decodeCertificate(body) }
+    case TYPES.proposal: {
+      const reader = new FieldReader(body, "proposal")
+      const vote = decodeVote(reader.view("vote", VOTE_BYTES))
+      return { type: "proposal", vote, block: decodeBlock(suite, reader.view("block", reader.left)) }
+    }
+    case TYPES.fetch: {
+      const reader = new FieldReader(body, "fetch")
+      const fromView = reader.u64("from view")
+      const toView = reader.u64("to view")
+      reader.end()
+      if (fromView === 0 || toView < fromView || toView - fromView >= FETCH_VIEWS_MAX) {
+        const why = `expected 1 … ${FETCH_VIEWS_MAX} views, got ${fromView} … ${toView}`
+        throw new LedgerError("MESSAGE_INVALID", `fetch: ${why}`)
+      }
+      return { type: "fetch", fromView, toView }
+    }
+    case TYPES.fetchBlock: {
+      const reader = new FieldReader(body, "fetch block")
+      const hash = reader.bytes("hash", HASH_BYTES)
+      reader.end()
+      return { type: "fetchBlock", hash }
+    }
+    case TYPES.block:
+      return { type: "block", block: decodeBlock(suite, body) }
+    default:
+      throw new LedgerError("MESSAGE_INVALID", `message: unknown type ${type}`)
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * When a validator acts, and when it is silent (LEDGER §8.3): timers, retries, heartbeats, and not
+ * waiting for leaders that are gone.
+ *
+ * An idle ledger has no blocks, no records and no messages but heartbeats. Timers are of a fixed
+ * length, so that how long an outage lasted makes no difference to how long healing takes.
+ */
+
+import {
+  HEARTBEAT_MS,
+  LEADER_DELTAS,
+  RETRY_DELTAS,
+  SKIP_MS,
+  TIP_DELTAS,
+  VIEW_DELTAS,
+} from "../protocol/limits.ts"
+import { viewOf, type ConsensusState } from "./state.ts"
+import { leaderOf } from "./validators.ts"
+import { nullify, onVote } from "./view.ts"
+
+const NEVER = Number.POSITIVE_INFINITY
+
+/** Q1: armed while something waits, or while the highest notarized block is unfinal for too long. */
+export function arm(state: ConsensusState, nowMs: number): void {
+  const isArmed = isTipLate(state, nowMs) || state.config.hasWork(state.certified.hash)
+  if (!isArmed) state.armedMs = undefined
+  else state.armedMs ??= nowMs
+}
+
+function isTipUnfinal(state: ConsensusState): boolean {
+  return state.certified.view > state.final.view
+}
+
+function isTipLate(state: ConsensusState, nowMs: number): boolean {
+  return isTipUnfinal(state) && nowMs >= state.tipMs + TIP_DELTAS * state.config.deltaMs
+}
+
+/**
+ * R4, R8: gives the current view up when its leader did so, when its leader has been silent while
+ * a quorum was not, and, armed, when no proposal came in time or the view took too long.
+ */
+export function giveUp(state: ConsensusState, nowMs: number): void {
+  const view = viewOf(state, state.view)
+  const { own } = view
+  if (own.nullify !== undefined || own.finalize !== undefined) return
+  const { deltaMs, validators, self } = state.config
+  const leader = leaderOf(validators, state.view)
+  if (leader !== self && (view.votes.nullify[leader] !== undefined || isGone(state, leader, nowMs))) {
+    nullify(state, nowMs)
+    return
+  }
+  if (state.armedMs === undefined) return
+  const startMs = Math.max(state.enteredMs, state.armedMs)
+  const deltas = view.proposal === undefined ? LEADER_DELTAS : VIEW_DELTAS
+  if (nowMs >= startMs + deltas * deltaMs) nullify(state, nowMs)
+}
+
+/** R8: silent for long, while so many others were heard that a quorum is there without it. */
+function isGone(state: ConsensusState, leader: number, nowMs: number): boolean {
+  const { validators, self } = state.config
+  const isSilent = (at: number): boolean => nowMs - (state.heardMs[at] ?? 0) > SKIP_MS
+  if (!isSilent(leader)) return false
+  let present = 1
+  for (let at = 0; at < validators.validators.length; at++) {
+    if (at !== self && !isSilent(at)) present += 1
+  }
+  return present >= validators.quorum
+}
+
+/**
+ * R4, Q2, Q3: what was said and may be lost is said again: while armed, our nullify vote, what let
+ * us into the view, and the batches that wait; while it is unfinal, the highest notarized block's
+ * certificate and our vote for it; the heartbeat.
+ */
+export function repeat(state: ConsensusState, nowMs: number): void {
+  const { deltaMs, validators } = state.config
+  if (validators.validators.length === 1) return
+  const { own } = viewOf(state, state.view)
+  const isRetryDue = nowMs >= state.resentMs + RETRY_DELTAS * deltaMs
+  if (state.armedMs !== undefined && own.nullify !== undefined && isRetryDue) {
+    state.resentMs = nowMs
+    const { nullify: vote } = own
+    if (!isUnsynced(state, vote)) {
+      state.out.push({ type: "send", message: { type: "vote", vote }, after: 0 })
+      // Into our own count as well: after a crash of all, it is in nobody's.
+      onVote(state, vote, nowMs)
+    }
+    const { entry } = state
+    if (entry !== undefined) {
+      state.out.push({ type: "send", message: { type: "certificate", certificate: entry }, after: 0 })
+    }
+    state.out.push({ type: "resubmit" })
+  }
+  if (isTipUnfinal(state) && nowMs >= state.tipResentMs + TIP_DELTAS * deltaMs) {
+    state.tipResentMs = nowMs
+    repeatTip(state, nowMs)
+  }
+  if (nowMs >= state.heartbeatMs + HEARTBEAT_MS) {
+    state.heartbeatMs = nowMs
+    state.out.push({ type: "send", message: { type: "heartbeat" }, after: 0 })
+  }
+}
+
+function repeatTip(state: ConsensusState, nowMs: number): void {
+  const { certificates, own } = viewOf(state, state.certified.view)
+  const certificate = certificates.notarize
+  if (certificate !== undefined) {
+    state.out.push({ type: "send", message: { type: "certificate", certificate }, after: 0 })
+  }
+  const { finalize: vote } = own
+  if (vote === undefined || isUnsynced(state, vote)) return
+  state.out.push({ type: "send", message: { type: "vote", vote }, after: 0 })
+  onVote(state, vote, nowMs)
+}
+
+function isUnsynced(state: ConsensusState, vote: object): boolean {
+  for (const waiting of state.unsynced.values()) if (waiting === vote) return true
+  return false
+}
+
+/** The next moment at which anything here would happen by itself. */
+export function nextDeadline(state: ConsensusState, nowMs: number, fetchMs: number): number {
+  const { deltaMs, validators } = state.config
+  let nextMs = fetchMs
+  const at = (ms: number): void => {
+    if (ms > nowMs) nextMs = Math.min(nextMs, ms)
+  }
+  const view = viewOf(state, state.view)
+  if (state.armedMs !== undefined) {
+    const startMs = Math.max(state.enteredMs, state.armedMs)
+    if (view.own.nullify === undefined && view.own.finalize === undefined) {
+      at(startMs + (view.proposal === undefined ? LEADER_DELTAS : VIEW_DELTAS) * deltaMs)
+    } else {
+      at(state.resentMs + RETRY_DELTAS * deltaMs)
+    }
+  }
+  if (isTipUnfinal(state)) {
+    at(state.tipMs + TIP_DELTAS * deltaMs)
+    at(state.tipResentMs + TIP_DELTAS * deltaMs)
+  }
+  if (validators.validators.length > 1) at(state.heartbeatMs + HEARTBEAT_MS)
+  return nextMs === Number.NEGATIVE_INFINITY ? NEVER : nextMs
+}
