@@ -2,9 +2,10 @@
  * A block: a header of 166 bytes with the tree's head in it, and the batches that it adds
  * (LEDGER §5).
  *
- * Finality of the header certifies the root of the tree over all entries up to this block.
+ * BlockFinality of the header certifies the root of the tree over all entries up to this block.
  */
 
+import { assert } from "../protocol/assert.ts"
 import { equalBytes } from "../protocol/bytes.ts"
 import { batchBytes, decodeBatch, encodeBatch, entriesIn, type Batch } from "../protocol/entry.ts"
 import { FieldReader, FieldWriter } from "../protocol/fields.ts"
@@ -15,9 +16,10 @@ import {
   BLOCK_BYTES_MAX,
   BLOCK_HEADER_BYTES,
   HASH_BYTES,
+  UNFINAL_BLOCKS_MAX,
 } from "../protocol/limits.ts"
 import type { Suite } from "../protocol/suite.ts"
-import { decodeCertificate, encodeCertificate, type Certificate } from "./certificate.ts"
+import { encodeCertificate, readCertificate, type Certificate } from "./certificate.ts"
 import { CERTIFICATE_BYTES_MAX } from "./certificate.ts"
 import { LedgerError } from "./errors.ts"
 
@@ -45,7 +47,7 @@ export interface Header {
   readonly timeMs: number
   /** Ends its epoch. */
   readonly seal: boolean
-  /** Empty block that makes an older one final. */
+  /** Without batches: its finality makes the blocks below it final. */
   readonly closing: boolean
   /** Hash of the next epoch's validator set in a sealing block, else zero. */
   readonly nextEpochHash: Uint8Array
@@ -56,10 +58,29 @@ export interface Block {
   readonly batches: readonly Batch[]
 }
 
-/** A block with the certificate that makes it final: what followers fetch and keep. */
-export interface FinalBlock {
-  readonly block: Block
+/**
+ * What makes a block final: a finalize certificate, of the block itself or of a descendant whose
+ * headers lead down to it. A block whose own view had no such certificate is final through the
+ * first one above it that had.
+ */
+export interface BlockFinality {
+  /** Of the last of `links`; of the block itself when there are none. */
   readonly certificate: Certificate
+  /** Headers of the descendants, from the next height on. */
+  readonly links: readonly Header[]
+}
+
+/** A block with what makes it final: what followers fetch and keep. */
+export interface FinalBlock extends BlockFinality {
+  readonly block: Block
+}
+
+/** Largest encoding of {@link BlockFinality}. */
+const FINALITY_BYTES_MAX: number = CERTIFICATE_BYTES_MAX + UNFINAL_BLOCKS_MAX * BLOCK_HEADER_BYTES
+
+/** The header that the certificate of a final block names: its tree has the block's entries. */
+export function certifiedHeader(header: Header, { links }: BlockFinality): Header {
+  return links.at(-1) ?? header
 }
 
 /** SHA-256(label ‖ header). */
@@ -177,24 +198,44 @@ export function decodeBlock(suite: Suite, bytes: Uint8Array): Block {
   return { header, batches }
 }
 
-/** length u16 ‖ certificate ‖ block: a final block as it travels and is kept. */
+/** length u16 ‖ certificate ‖ header[166] of each link. */
+export function encodeFinality({ certificate, links }: BlockFinality): Uint8Array {
+  assert(links.length <= UNFINAL_BLOCKS_MAX, "a block became final through too many others")
+  const encoded = encodeCertificate(certificate)
+  const length = encoded.length + links.length * BLOCK_HEADER_BYTES
+  const writer = new FieldWriter(2 + length).u16(length).bytes(encoded)
+  for (const link of links) writer.bytes(encodeHeader(link))
+  return writer.finish()
+}
+
+/** What {@link encodeFinality} wrote in front of something else; nothing of it is verified. */
+export function readFinality(reader: FieldReader): BlockFinality {
+  const length = reader.u16("finality length", FINALITY_BYTES_MAX)
+  const inner = new FieldReader(reader.view("finality", length), "finality")
+  const certificate = readCertificate(inner)
+  const links: Header[] = []
+  while (inner.left > 0) {
+    if (links.length === UNFINAL_BLOCKS_MAX) {
+      inner.fail("CODEC_LENGTH", "links", `expected at most ${UNFINAL_BLOCKS_MAX}`)
+    }
+    links.push(decodeHeader(inner.view("link", BLOCK_HEADER_BYTES)))
+  }
+  return { certificate, links }
+}
+
+/** finality ‖ block: a final block as it travels and is kept. */
 export function encodeFinalBlock(final: FinalBlock): Uint8Array {
-  const certificate = encodeCertificate(final.certificate)
+  const finality = encodeFinality(final)
   const block = encodeBlock(final.block)
-  return new FieldWriter(2 + certificate.length + block.length)
-    .u16(certificate.length)
-    .bytes(certificate)
-    .bytes(block)
-    .finish()
+  return new FieldWriter(finality.length + block.length).bytes(finality).bytes(block).finish()
 }
 
 /** Decodes a final block; nothing is verified but what {@link decodeBlock} checks. */
 export function decodeFinalBlock(suite: Suite, bytes: Uint8Array): FinalBlock {
   const reader = new FieldReader(bytes, "final block")
-  const length = reader.u16("certificate length", CERTIFICATE_BYTES_MAX)
-  const certificate = decodeCertificate(reader.view("certificate", length))
+  const { certificate, links } = readFinality(reader)
   const block = decodeBlock(suite, reader.view("block", reader.left))
-  return { block, certificate }
+  return { block, certificate, links }
 }
 
 function invalid(why: string): never {

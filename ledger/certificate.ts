@@ -123,11 +123,17 @@ export function encodeCertificate(certificate: Certificate): Uint8Array {
 /** @throws ProtocolError `CODEC_*`; {@link LedgerError} `VOTE_INVALID`. */
 export function decodeCertificate(bytes: Uint8Array): Certificate {
   const reader = new FieldReader(bytes, "certificate")
+  const certificate = readCertificate(reader)
+  reader.end()
+  return certificate
+}
+
+/** A certificate in front of something else; its bitmap says where it ends. */
+export function readCertificate(reader: FieldReader): Certificate {
   const body = readVoteBody(reader)
   const bitmap = reader.u16("bitmap")
   const signers: number[] = []
   for (let i = 0; i < VALIDATORS_MAX; i++) if (((bitmap >> i) & 1) === 1) signers.push(i)
   const signatures = signers.map(() => reader.bytes("signature", ED25519_SIGNATURE_BYTES))
-  reader.end()
   return { ...body, signers, signatures }
 }

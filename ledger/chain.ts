@@ -15,10 +15,11 @@ import {
   BLOCK_BATCHES_MAX,
   BLOCK_BYTES_MAX,
   HASH_BYTES,
+  UNFINAL_BLOCKS_MAX,
 } from "../protocol/limits.ts"
 import type { Suite } from "../protocol/suite.ts"
 import { batchesBytes, blockHash, joinBatches } from "./block.ts"
-import type { Block, FinalBlock, Header } from "./block.ts"
+import type { Block, FinalBlock, BlockFinality, Header } from "./block.ts"
 import { verifyCertificate } from "./certificate.ts"
 import { LedgerError, type LedgerCode } from "./errors.ts"
 import {
@@ -48,9 +49,11 @@ export interface ChainHead {
 }
 
 /**
- * Submit key of a mission as the directory has it at the head; undefined when it may not submit.
+ * Submit key of a mission that may submit in the block at a height; undefined when it may not. The
+ * directory must have every governance entry below that height: a block above one that is not final
+ * is not judged before it is.
  */
-export type SubmitKeyOf = (submitter: number) => Uint8Array | undefined
+export type SubmitKeyOf = (submitter: number, height: number) => Uint8Array | undefined
 
 /** True for a batch whose very bytes the caller has verified under this key. */
 export type IsVerified = (batch: Batch, submitKey: Uint8Array) => boolean
@@ -65,7 +68,7 @@ export function genesisHead(chainId: Uint8Array): ChainHead {
 /**
  * Accepts a final block onto the head, or refuses it and leaves the head as it was.
  *
- * Order: the certificate, then {@link checkBlock}. `sink` hears of the tree hashes that the block
+ * Order: {@link verifyFinality}, then {@link checkBlock}. `sink` hears of the tree hashes that the block
  * completes; it may have heard of some when a refusal comes, so it must not act before the answer.
  *
  * @throws {@link LedgerError} `EPOCH_UNKNOWN`, `BLOCK_CERTIFICATE`, and all of checkBlock's.
@@ -77,21 +80,53 @@ export function acceptBlock(
   rules: { readonly validatorsOf: ValidatorsOf; readonly submitKeyOf: SubmitKeyOf },
   sink?: NodeSink,
 ): ChainHead {
-  const { block, certificate } = final
-  const { header } = block
-  const validators = rules.validatorsOf(header.epoch)
+  const { header } = final.block
+  verifyFinality(suite, head.chainId, header, final, rules.validatorsOf)
+  return checkBlock(suite, head, final.block, rules.submitKeyOf, { sink })
+}
+
+/**
+ * Checks that a header is final: its links lead up from it one by one, and the certificate is of
+ * the last one, by validators of the header's epoch.
+ *
+ * @throws {@link LedgerError} `EPOCH_UNKNOWN`, `BLOCK_CERTIFICATE`, `CERTIFICATE_*`.
+ */
+export function verifyFinality(
+  suite: Suite,
+  chainId: Uint8Array,
+  header: Header,
+  { certificate, links }: BlockFinality,
+  validatorsOf: ValidatorsOf,
+): void {
+  const validators = validatorsOf(header.epoch)
   if (validators === undefined) {
     return refuse("EPOCH_UNKNOWN", header, `no validators known for epoch ${header.epoch}`)
   }
-  const hash = blockHash(suite, header)
+  if (links.length > UNFINAL_BLOCKS_MAX) {
+    refuse("BLOCK_CERTIFICATE", header, `expected at most ${UNFINAL_BLOCKS_MAX} links`)
+  }
+  let last = header
+  let hash = blockHash(suite, header)
+  for (const [index, link] of links.entries()) {
+    const follows =
+      equalBytes(link.parent, hash) &&
+      link.height === last.height + 1 &&
+      link.epoch === header.epoch &&
+      link.view > last.view
+    if (!follows) {
+      const why = `link ${index + 1} of ${links.length} does not stand on the header before it`
+      refuse("BLOCK_CERTIFICATE", header, why)
+    }
+    last = link
+    hash = blockHash(suite, link)
+  }
   if (certificate.kind !== "finalize" || !equalBytes(certificate.blockHash, hash)) {
     refuse("BLOCK_CERTIFICATE", header, "the certificate does not make this block final")
   }
-  if (certificate.epoch !== header.epoch || certificate.view !== header.view) {
+  if (certificate.epoch !== last.epoch || certificate.view !== last.view) {
     refuse("BLOCK_CERTIFICATE", header, "the certificate is of another epoch or view")
   }
-  verifyCertificate(suite, head.chainId, certificate, validators)
-  return checkBlock(suite, head, block, rules.submitKeyOf, { sink })
+  verifyCertificate(suite, chainId, certificate, validators)
 }
 
 /**
@@ -110,7 +145,9 @@ export function checkBlock(
 ): ChainHead {
   const { header, batches } = block
   checkPlace(head, header)
-  if (batches.length === 0) refuse("BLOCK_BATCHES", header, "it has no batches")
+  if (header.closing !== (batches.length === 0)) {
+    refuse("BLOCK_BATCHES", header, "a block is without batches exactly if it is a closing one")
+  }
   if (batches.length > BLOCK_BATCHES_MAX || batchesBytes(batches) > BLOCK_BYTES_MAX) {
     refuse("BLOCK_BATCHES", header, "its batches are too many or too large")
   }
@@ -126,7 +163,7 @@ export function checkBlock(
       refuse("BLOCK_SERIAL", header, why)
     }
     serials.set(batch.submitter, batch.firstSeq + batch.entries.length - 1)
-    const key = submitKeyOf(batch.submitter)
+    const key = submitKeyOf(batch.submitter, header.height)
     if (key === undefined) {
       return refuse("BLOCK_SUBMITTER", header, `submitter ${batch.submitter} may not submit`)
     }
@@ -167,7 +204,7 @@ export function checkProposal(
 
 /**
  * Builds the block of a view on the head. The batches must be what the mempool gave for this head:
- * verified, contiguous, within the block's limits.
+ * verified, contiguous, within the block's limits. Without any it is a closing block.
  */
 export function buildBlock(
   suite: Suite,
@@ -190,7 +227,7 @@ export function buildBlock(
     // A clock that was set back must not make time run backwards on the chain.
     timeMs: Math.max(nowMs, head.timeMs),
     seal: false,
-    closing: false,
+    closing: batches.length === 0,
     nextEpochHash: new Uint8Array(HASH_BYTES),
   }
   return { header, batches }
@@ -251,8 +288,8 @@ function checkPlace(head: ChainHead, header: Header): void {
   if (header.view <= head.view) {
     refuse("BLOCK_PARENT", header, `expected a view above ${head.view}, got ${header.view}`)
   }
-  if (header.seal || header.closing) {
-    refuse("BLOCK_INVALID", header, "one validator seals no epoch and closes no block")
+  if (header.seal) {
+    refuse("BLOCK_INVALID", header, "it seals its epoch, and no epoch follows epoch 0 yet")
   }
   if (header.timeMs < head.timeMs) {
     refuse("BLOCK_TIME", header, `dated ${head.timeMs - header.timeMs} ms before its parent`)

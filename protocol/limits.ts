@@ -162,6 +162,8 @@ export const BLOCK_BATCHES_MAX = 4_096
 export const VALIDATORS_MAX = 16
 /** A block as it travels and stands in a copy: its batches, header and certificate. */
 export const STORED_BLOCK_BYTES_MAX = BLOCK_BYTES_MAX + 64 * KIB
+/** Blocks below a final one that its certificate makes final with it. */
+export const UNFINAL_BLOCKS_MAX = 16
 /** Blocks in one catch-up answer. */
 export const BLOCKS_PER_ANSWER_MAX = 256
 /** Batches that wait for a block, all submitters together, in bytes. */

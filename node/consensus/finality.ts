@@ -65,13 +65,11 @@ export class Finality {
     return this.#head
   }
 
-  /** Submit key of a mission that may submit on the present head. */
-  readonly submitKeyOf: SubmitKeyOf = (submitter) => {
+  /** Submit key of a mission that may submit at a height, as far as the present head tells. */
+  readonly submitKeyOf: SubmitKeyOf = (submitter, height) => {
     const { directory } = this.#parts
     const mission = directory.mission(submitter)
-    if (mission === undefined || directory.isRevoked(mission, this.#head.height + 1)) {
-      return undefined
-    }
+    if (mission === undefined || directory.isRevoked(mission, height)) return undefined
     return mission.facts.submitKey
   }
 

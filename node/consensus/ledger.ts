@@ -6,7 +6,7 @@
  * out through {@link Ledger.onFinal}, once they are on the disk. Nothing else waits for the ledger.
  */
 
-import { encodeFinalBlock, encodeHeader } from "../../ledger/block.ts"
+import { certifiedHeader, encodeFinalBlock, encodeHeader } from "../../ledger/block.ts"
 import { encodeCertificate } from "../../ledger/certificate.ts"
 import type { ChainHead } from "../../ledger/chain.ts"
 import { encodeProof, type Opening } from "../../ledger/proof.ts"
@@ -209,8 +209,8 @@ export class Ledger {
   }
 
   /**
-   * The self-contained proof of an entry, against the block that made it final; undefined while it
-   * is not. `opening` shows which message a type-1 entry stands for.
+   * The self-contained proof of an entry, against the block whose certificate made it final;
+   * undefined while that is not here. `opening` shows which message a type-1 entry stands for.
    *
    * @throws NodeError `STORE_DAMAGED`.
    */
@@ -218,7 +218,11 @@ export class Ledger {
     const { store } = this.#live()
     const place = await store.find(submitter, seq)
     if (place === undefined) return undefined
-    const { header, certificate } = await store.row(place.height)
+    const row = await store.row(place.height)
+    const { certificate } = row
+    const header = certifiedHeader(row.header, row)
+    // Final through a block that is not here yet: its tree cannot be shown before it comes.
+    if (header.treeSize > store.tiles.size) return undefined
     return encodeProof({
       net: this.directory.net,
       header: encodeHeader(header),

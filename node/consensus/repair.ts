@@ -8,7 +8,7 @@
  */
 
 import { blockHash, decodeFinalBlock, type FinalBlock } from "../../ledger/block.ts"
-import { verifyCertificate } from "../../ledger/certificate.ts"
+import { verifyFinality } from "../../ledger/chain.ts"
 import { LedgerError } from "../../ledger/errors.ts"
 import type { ValidatorsOf } from "../../ledger/validators.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
@@ -178,17 +178,12 @@ async function verifySpan(
   const { suite, store, chainId, validatorsOf } = parts
   const { head } = store
   let expected = span.to === head.height ? head.hash : (await store.row(span.to + 1)).header.parent
-  for (const { block, certificate } of [...finals].reverse()) {
-    const { header } = block
-    const hash = blockHash(suite, header)
-    if (!equalBytes(hash, expected) || !equalBytes(certificate.blockHash, hash)) {
+  for (const final of [...finals].reverse()) {
+    const { header } = final.block
+    if (!equalBytes(blockHash(suite, header), expected)) {
       throw new LedgerError("BLOCK_PARENT", `block at height ${header.height}: not the one it was`)
     }
-    const validators = validatorsOf(header.epoch)
-    if (validators === undefined || certificate.kind !== "finalize") {
-      throw new LedgerError("BLOCK_CERTIFICATE", `block at height ${header.height}: not final`)
-    }
-    verifyCertificate(suite, chainId, certificate, validators)
+    verifyFinality(suite, chainId, header, final, validatorsOf)
     expected = header.parent
   }
 }

@@ -132,8 +132,8 @@ export class Validator {
     if (!this.#isRunning) throw new NodeError("NODE_BUSY", "the validator is not running")
     const { suite, chainId, finality } = this.#parts
     const batch = decodeBatch(suite, bytes)
-    const { serials } = finality.head
-    const key = finality.submitKeyOf(batch.submitter)
+    const { serials, height } = finality.head
+    const key = finality.submitKeyOf(batch.submitter, height + 1)
     if (key === undefined) {
       throw new LedgerError("BLOCK_SUBMITTER", `submitter ${batch.submitter} may not submit`)
     }
@@ -245,7 +245,7 @@ export class Validator {
     const batches = this.#mempool
       .take(head.serials)
       // Its mission may have been revoked since.
-      .filter((batch) => submitKeyOf(batch.submitter) !== undefined)
+      .filter((batch) => submitKeyOf(batch.submitter, head.height + 1) !== undefined)
     if (batches.length === 0) {
       this.#feed({ type: "blockBuilt", view, block: undefined, more: false })
       return
@@ -267,7 +267,7 @@ export class Validator {
   async #deliver(block: Block, certificate: Certificate): Promise<void> {
     const { suite, finality, clock } = this.#parts
     if (block.header.height <= finality.head.height) return
-    const final = { block, certificate }
+    const final = { block, certificate, links: [] }
     const built = this.#built
     const head =
       built !== undefined && equalBytes(built.hash, certificate.blockHash)

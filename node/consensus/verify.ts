@@ -212,7 +212,7 @@ class LedgerVerifier {
   #accept(final: FinalBlock, sink?: NodeSink): void {
     const rules = {
       validatorsOf: this.#validatorsOf,
-      submitKeyOf: (submitter: number) => this.#submitKeyOf(submitter),
+      submitKeyOf: (submitter: number, height: number) => this.#submitKeyOf(submitter, height),
     }
     this.#head = acceptBlock(this.#suite, this.#head, final, rules, sink)
     for (const batch of final.block.batches) {
@@ -222,18 +222,17 @@ class LedgerVerifier {
     }
   }
 
-  #submitKeyOf(submitter: number): Uint8Array | undefined {
+  #submitKeyOf(submitter: number, height: number): Uint8Array | undefined {
     const mission = this.#directory.mission(submitter)
-    if (mission === undefined) return undefined
-    const isRevoked = this.#directory.isRevoked(mission, this.#head.height + 1)
-    return isRevoked ? undefined : mission.facts.submitKey
+    if (mission === undefined || this.#directory.isRevoked(mission, height)) return undefined
+    return mission.facts.submitKey
   }
 
   /** In a refused block: the first batch that does not verify by itself, for the message only. */
   #batchAt(bytes: Uint8Array): string {
     const reader = new FieldReader(bytes, "final block")
     try {
-      reader.view("certificate", reader.u16("certificate length"))
+      reader.view("finality", reader.u16("finality length"))
       reader.view("header", BLOCK_HEADER_BYTES)
     } catch (error) {
       if (error instanceof TarbartaError) return ""
@@ -259,7 +258,7 @@ class LedgerVerifier {
   }
 
   #isSigned(batch: Batch): boolean {
-    const key = this.#submitKeyOf(batch.submitter)
+    const key = this.#submitKeyOf(batch.submitter, this.#head.height + 1)
     if (key === undefined) return false
     try {
       verifyBatch(this.#suite, this.#directory.net, batch, key)

@@ -1,7 +1,7 @@
 /**
  * Final blocks on the disk: what the ledger says, as this node has verified it (LEDGER §12).
  *
- * - `ledger/b/<height>` certificate, header, and the batches without their entries
+ * - `ledger/b/<height>` finality, header, and the batches without their entries
  * - `ledger/s/<rid>/<first serial>` where the entries of a batch stand
  * - `ledger/q/<rid>` newest serial of a submitter
  * - `ledger/head` height and hash of the newest block
@@ -14,17 +14,14 @@ import {
   blockHash,
   decodeHeader,
   encodeFinalBlock,
+  encodeFinality,
   encodeHeader,
   leavesOf,
+  readFinality,
   type FinalBlock,
+  type BlockFinality,
   type Header,
 } from "../../ledger/block.ts"
-import {
-  CERTIFICATE_BYTES_MAX,
-  decodeCertificate,
-  encodeCertificate,
-  type Certificate,
-} from "../../ledger/certificate.ts"
 import { genesisHead, type ChainHead } from "../../ledger/chain.ts"
 import { frontierRoot } from "../../ledger/merkle.ts"
 import { assert } from "../../protocol/assert.ts"
@@ -65,8 +62,7 @@ interface BatchHead {
 }
 
 /** A stored block without its entries. */
-export interface BlockRow {
-  readonly certificate: Certificate
+export interface BlockRow extends BlockFinality {
   readonly header: Header
   readonly batches: readonly BatchHead[]
   /** Leaf of its first entry. */
@@ -166,7 +162,7 @@ export class BlockStore {
 
   /** @throws NodeError `STORE_DAMAGED` naming the height or the bundle of entries. */
   async block(height: number): Promise<FinalBlock> {
-    const { certificate, header, batches: heads, firstIndex } = await this.row(height)
+    const { certificate, links, header, batches: heads, firstIndex } = await this.row(height)
     const entries = await this.tiles.entries(firstIndex, header.treeSize - firstIndex)
     let taken = 0
     const batches = heads.map((head): Batch => {
@@ -179,7 +175,7 @@ export class BlockStore {
         signature: head.signature,
       }
     })
-    return { block: { header, batches }, certificate }
+    return { block: { header, batches }, certificate, links }
   }
 
   /** Encoded final blocks from a height on: at most `count`, stopping after `bytesMax`. */
@@ -311,15 +307,12 @@ async function readHead(
   return damaged(`block ${height}: its hash is not that of the head`)
 }
 
-/** length u16 ‖ certificate ‖ header[166] ‖ (submitter u16 ‖ first u64 ‖ count u32 ‖ sig[64]) … */
+/** finality ‖ header[166] ‖ (submitter u16 ‖ first u64 ‖ count u32 ‖ sig[64]) … */
 function encodeRow(final: FinalBlock): Uint8Array {
-  const certificate = encodeCertificate(final.certificate)
+  const finality = encodeFinality(final)
   const { header, batches } = final.block
-  const length = 2 + certificate.length + BLOCK_HEADER_BYTES + batches.length * BATCH_HEAD_BYTES
-  const writer = new FieldWriter(length)
-    .u16(certificate.length)
-    .bytes(certificate)
-    .bytes(encodeHeader(header))
+  const length = finality.length + BLOCK_HEADER_BYTES + batches.length * BATCH_HEAD_BYTES
+  const writer = new FieldWriter(length).bytes(finality).bytes(encodeHeader(header))
   for (const { submitter, firstSeq, entries, signature } of batches) {
     writer.u16(submitter).u64(firstSeq).u32(entries.length).bytes(signature)
   }
@@ -328,8 +321,7 @@ function encodeRow(final: FinalBlock): Uint8Array {
 
 function decodeRow(bytes: Uint8Array): BlockRow {
   const reader = new FieldReader(bytes, "block row")
-  const length = reader.u16("certificate length", CERTIFICATE_BYTES_MAX)
-  const certificate = decodeCertificate(reader.view("certificate", length))
+  const { certificate, links } = readFinality(reader)
   const header = decodeHeader(reader.view("header", BLOCK_HEADER_BYTES))
   const batches: BatchHead[] = []
   let firstIndex = header.treeSize
@@ -342,7 +334,7 @@ function decodeRow(bytes: Uint8Array): BlockRow {
     firstIndex -= count
   }
   if (firstIndex < 0) reader.fail("CODEC_RANGE", "count", "more entries than the tree has")
-  return { certificate, header, batches, firstIndex }
+  return { certificate, links, header, batches, firstIndex }
 }
 
 /** The newest serial of one submitter. */

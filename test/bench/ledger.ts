@@ -120,7 +120,7 @@ async function fill(ministry: Ministry, store: BlockStore, work: BareWork): Prom
     const vote = signVote(net, body, 0, consensus.sign)
     const certificate = assembleCertificate([vote], validators)
     if (certificate === undefined) throw new Error("one vote is no quorum of one")
-    const final = { block, certificate }
+    const final = { block, certificate, links: [] }
     work.add(final)
     waiting.push(final)
     if (waiting.length < BLOCKS_PER_WRITE && head.frontier.size < ENTRIES_MIN) continue

@@ -57,7 +57,9 @@ const chain = chainOf([
 
 /** What the head says to this block, made final by the one validator after the change. */
 function verdict(head: ChainHead, block: Block): string | undefined {
-  return refusal(() => acceptBlock(suite, head, { block, certificate: finalize(block) }, RULES))
+  return refusal(() =>
+    acceptBlock(suite, head, { block, certificate: finalize(block), links: [] }, RULES),
+  )
 }
 
 function changedHeader(block: Block, change: Partial<Header>): Block {
@@ -196,12 +198,11 @@ describe("the chain", () => {
     expect(check(other, () => true)).toBe("BLOCK_BATCHES")
   })
 
-  it("refuses empty, sealing and closing blocks, and time that runs backwards", () => {
+  it("refuses sealing blocks, and time that runs backwards", () => {
     const { block } = finalBlockOn(chain.head, [batch(LISBON, 6)])
     const changed = (change: Partial<Header>): unknown =>
       verdict(chain.head, changedHeader(block, change))
-    expect(verdict(chain.head, buildBlock(suite, chain.head, 4, [], NOON_MS))).toBe("BLOCK_BATCHES")
-    expect(changed({ closing: true })).toBe("BLOCK_INVALID")
+    expect(changed({})).toBeUndefined()
     expect(changed({ seal: true, nextEpochHash: named("next") })).toBe("BLOCK_INVALID")
     expect(changed({ timeMs: chain.head.timeMs - 1 })).toBe("BLOCK_TIME")
     const early = buildBlock(suite, chain.head, 4, [batch(LISBON, 6)], 5)
@@ -226,39 +227,49 @@ describe("a follower", () => {
   it("refuses a certificate of another block, kind, view, epoch, or by another key", () => {
     const certificate = finalize(block)
     const { signature } = voteOf(0, "notarize", 4, hash)
-    expect(accept({ block, certificate })).toBeUndefined()
-    expect(accept({ block, certificate: { ...certificate, blockHash: named("x") } })).toBe(
+    expect(accept({ block, links: [], certificate })).toBeUndefined()
+    expect(
+      accept({ block, links: [], certificate: { ...certificate, blockHash: named("x") } }),
+    ).toBe("BLOCK_CERTIFICATE")
+    expect(
+      accept({
+        block,
+        links: [],
+        certificate: { ...certificate, kind: "notarize", signatures: [signature] },
+      }),
+    ).toBe("BLOCK_CERTIFICATE")
+    expect(accept({ block, links: [], certificate: { ...certificate, view: 5 } })).toBe(
       "BLOCK_CERTIFICATE",
     )
-    expect(
-      accept({ block, certificate: { ...certificate, kind: "notarize", signatures: [signature] } }),
-    ).toBe("BLOCK_CERTIFICATE")
-    expect(accept({ block, certificate: { ...certificate, view: 5 } })).toBe("BLOCK_CERTIFICATE")
-    expect(accept({ block, certificate: { ...certificate, epoch: 1 } })).toBe("BLOCK_CERTIFICATE")
+    expect(accept({ block, links: [], certificate: { ...certificate, epoch: 1 } })).toBe(
+      "BLOCK_CERTIFICATE",
+    )
     const mallory = voteOf(1, "finalize", 4, hash).signature
-    expect(accept({ block, certificate: { ...certificate, signatures: [mallory] } })).toBe(
-      "CERTIFICATE_SIGNATURE",
-    )
-    expect(accept({ block, certificate: { ...certificate, signers: [], signatures: [] } })).toBe(
-      "CERTIFICATE_BELOW_QUORUM",
-    )
+    expect(
+      accept({ block, links: [], certificate: { ...certificate, signatures: [mallory] } }),
+    ).toBe("CERTIFICATE_SIGNATURE")
+    expect(
+      accept({ block, links: [], certificate: { ...certificate, signers: [], signatures: [] } }),
+    ).toBe("CERTIFICATE_BELOW_QUORUM")
   })
 
   it("refuses a certificate of a foreign epoch's validators, and an epoch it does not know", () => {
     const foreign = validatorSet(1, 1)
     const certificate = finalize(block, foreign)
-    expect(accept({ block, certificate })).toBe("BLOCK_CERTIFICATE")
+    expect(accept({ block, links: [], certificate })).toBe("BLOCK_CERTIFICATE")
     const nobody = { ...RULES, validatorsOf: () => undefined }
-    expect(accept({ block, certificate: finalize(block) }, nobody)).toBe("EPOCH_UNKNOWN")
+    expect(accept({ block, links: [], certificate: finalize(block) }, nobody)).toBe("EPOCH_UNKNOWN")
     const wrongSet = { ...RULES, validatorsOf: () => foreign }
-    expect(accept({ block, certificate: finalize(block) }, wrongSet)).toBe("CERTIFICATE_INVALID")
+    expect(accept({ block, links: [], certificate: finalize(block) }, wrongSet)).toBe(
+      "CERTIFICATE_INVALID",
+    )
   })
 
   it("of four validators accepts three signatures and refuses one", () => {
     const four = validatorSet(4)
     const rules = { ...RULES, validatorsOf: () => four }
-    expect(accept({ block, certificate: finalize(block, four) }, rules)).toBeUndefined()
-    expect(accept({ block, certificate: finalize(block, ALONE) }, rules)).toBe(
+    expect(accept({ block, links: [], certificate: finalize(block, four) }, rules)).toBeUndefined()
+    expect(accept({ block, links: [], certificate: finalize(block, ALONE) }, rules)).toBe(
       "CERTIFICATE_BELOW_QUORUM",
     )
   })

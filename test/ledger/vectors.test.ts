@@ -18,7 +18,7 @@ describe("the frozen vectors of the ledger", () => {
 
   it(`ledger.json: all ${count} values are what the formats give today`, () => {
     expect(makeLedgerVectors()).toEqual(frozen)
-    expect(count).toBe(29)
+    expect(count).toBe(30)
   })
 
   it("verify on both suites from their bytes alone: batch, final block, proof", () => {
@@ -26,8 +26,10 @@ describe("the frozen vectors of the ledger", () => {
     for (const suite of suites) {
       const batch = decodeBatch(suite, bytesOf("batch"))
       verifyBatch(suite, chainId, batch, bytesOf("submitKeyOfLisbon"))
-      const final = decodeFinalBlock(suite, bytesOf("finalBlock"))
-      expect(acceptBlock(suite, genesisHead(chainId), final, RULES).height).toBe(1)
+      for (const name of ["finalBlock", "finalBlockLinked"]) {
+        const final = decodeFinalBlock(suite, bytesOf(name))
+        expect(acceptBlock(suite, genesisHead(chainId), final, RULES).height).toBe(1)
+      }
       const proof = decodeProof(bytesOf("proof"))
       expect(verifyProof(suite, chainId, proof, RULES.validatorsOf).leafIndex).toBe(0)
     }

@@ -15,7 +15,7 @@ import {
   leavesOf,
 } from "../../ledger/block.ts"
 import { encodeCertificate } from "../../ledger/certificate.ts"
-import { encodeHead } from "../../ledger/chain.ts"
+import { encodeHead, genesisHead } from "../../ledger/chain.ts"
 import { encodeFrontier, leafHash } from "../../ledger/merkle.ts"
 import { encodeProof } from "../../ledger/proof.ts"
 import { encodeRecord } from "../../ledger/record.ts"
@@ -24,6 +24,7 @@ import { encodeVote, voteSignedBytes } from "../../ledger/vote.ts"
 import { ALONE, CAPITAL, CHAIN_ID, chainOf, consensusSeed, finalize, governance } from "./ledger.ts"
 import {
   batch,
+  linkedBlocksOn,
   LISBON,
   message,
   named,
@@ -47,6 +48,8 @@ export function makeLedgerVectors(): Record<string, string | number> {
   const [first] = chain.blocks
   const [, second] = chain.heads
   if (first === undefined || second === undefined) throw new Error("the chain is empty")
+  const [linked] = linkedBlocksOn(genesisHead(CHAIN_ID), [batches, []])
+  if (linked === undefined) throw new Error("no blocks")
   const { block, certificate } = first
   const hash = blockHash(suite, block.header)
   const notarize = voteOf(0, "notarize", 1, hash)
@@ -89,6 +92,7 @@ export function makeLedgerVectors(): Record<string, string | number> {
     certificate: encodeCertificate(certificate),
     certificateOfFour: encodeCertificate(finalize(block, validatorSet(4))),
     finalBlock: encodeFinalBlock(first),
+    finalBlockLinked: encodeFinalBlock(linked),
     recordNotarize: encodeRecord({ kind: "notarize", epoch: 0, vote: notarize, block }).payload,
     recordFinalize: encodeRecord({
       kind: "finalize",

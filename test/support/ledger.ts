@@ -11,7 +11,13 @@ import type { ValidatorFacts } from "../../protocol/identity.ts"
 import { MLDSA44_KEY_BYTES } from "../../protocol/limits.ts"
 import { blockHash, type Block, type FinalBlock } from "../../ledger/block.ts"
 import { assembleCertificate, type Certificate } from "../../ledger/certificate.ts"
-import { acceptBlock, buildBlock, genesisHead, type ChainHead } from "../../ledger/chain.ts"
+import {
+  acceptBlock,
+  buildBlock,
+  checkBlock,
+  genesisHead,
+  type ChainHead,
+} from "../../ledger/chain.ts"
 import { createValidatorSet, type ValidatorSet } from "../../ledger/validators.ts"
 import { signVote, type Vote, type VoteKind } from "../../ledger/vote.ts"
 import { suite } from "./suites.ts"
@@ -111,7 +117,31 @@ export const RULES = {
 
 export function finalBlockOn(head: ChainHead, batches: readonly Batch[]): FinalBlock {
   const block = buildBlock(suite, head, head.view + 1, batches, NOON_MS + head.height)
-  return { block, certificate: finalize(block) }
+  return { block, certificate: finalize(block), links: [] }
+}
+
+/**
+ * One block for each list of batches, a closing block for an empty one; all of them are final by the
+ * certificate of the last alone.
+ */
+export function linkedBlocksOn(
+  start: ChainHead,
+  lists: readonly (readonly Batch[])[],
+  set = ALONE,
+): FinalBlock[] {
+  const blocks: Block[] = []
+  let head = start
+  for (const batches of lists) {
+    const block = buildBlock(suite, head, head.view + 2, batches, NOON_MS + head.height)
+    head = checkBlock(suite, head, block, submitKeyOf)
+    blocks.push(block)
+  }
+  const last = blocks.at(-1)
+  if (last === undefined) throw new Error("no blocks")
+  const certificate = finalize(last, set)
+  return blocks.map((block, at) => {
+    return { block, certificate, links: blocks.slice(at + 1).map(({ header }) => header) }
+  })
 }
 
 /** A chain with one block for each list of batches, and all its heads, the first one's before. */

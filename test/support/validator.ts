@@ -144,9 +144,11 @@ export class TestValidator {
     return this.disk.log.some(({ payload }) => equalBytes(payload.subarray(0, VOTE_BYTES), bytes))
   }
 
-  #deliver(final: FinalBlock): void {
+  #deliver(delivered: Omit<FinalBlock, "links">): void {
+    const { block, certificate } = delivered
+    const final = { block, certificate, links: [] }
     const head = acceptBlock(suite, this.disk.head, final, RULES)
-    this.disk.finals.push({ block: final.block, certificate: final.certificate })
+    this.disk.finals.push(final)
     this.disk.heads.push(head)
     this.mempool.forget(head.serials)
   }

@@ -87,7 +87,8 @@ describe("a follower among liars", () => {
       ({ world, honest }) =>
         (from) =>
           honest.slice(from - 1, from).map((bytes) =>
-            changed(world, bytes, ({ block, certificate }) => ({
+            changed(world, bytes, ({ block, certificate, links }) => ({
+              links,
               block,
               certificate: {
                 ...certificate,
@@ -102,7 +103,8 @@ describe("a follower among liars", () => {
       ({ world, honest }) =>
         (from) =>
           honest.slice(from - 1, from).map((bytes) =>
-            changed(world, bytes, ({ block, certificate }) => ({
+            changed(world, bytes, ({ block, certificate, links }) => ({
+              links,
               block: { ...block, header: { ...block.header, timeMs: block.header.timeMs + 1 } },
               certificate,
             })),
@@ -295,7 +297,8 @@ describe("damage on the disk", () => {
     world.network.partition([[world.headquarters.post.peer]])
     await world.clock.runFor(60_000)
     const other = honest.map((bytes) =>
-      changed(world, bytes, ({ block, certificate }) => ({
+      changed(world, bytes, ({ block, certificate, links }) => ({
+        links,
         block: { ...block, header: { ...block.header, view: block.header.view + 1 } },
         certificate,
       })),

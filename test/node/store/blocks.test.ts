@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { encodeFinalBlock } from "../../../ledger/block.ts"
-import type { ChainHead } from "../../../ledger/chain.ts"
+import { acceptBlock, type ChainHead } from "../../../ledger/chain.ts"
 import { leafHash, treeRoot, verifyInclusion } from "../../../ledger/merkle.ts"
 import { encodeEntry, type Batch } from "../../../protocol/entry.ts"
 import { BlockStore } from "../../../node/store/blocks.ts"
@@ -11,9 +11,11 @@ import {
   CHAIN_ID,
   chainOf,
   governance,
+  linkedBlocksOn,
   LISBON,
   message,
   NAIROBI,
+  RULES,
   signed,
 } from "../../support/ledger.ts"
 import { randomInt, seededRandom } from "../../support/rng.ts"
@@ -148,6 +150,29 @@ describe("the block store", () => {
         if (inFlight === "lost") await store.append([final], heads[height + 1] ?? head)
       }
     }
+  })
+})
+
+describe("blocks that are final through a closing one", () => {
+  it("come back with their links, after a restart too", async () => {
+    const start = chainOf([[batch(LISBON, 1, 256)]])
+    const linked = linkedBlocksOn(start.head, [[batch(LISBON, 257)], [], []])
+    const disk = new SimulatedDisk()
+    let database = disk.open()
+    const store = await BlockStore.open(database, suite, CHAIN_ID)
+    await store.append(start.blocks, start.head)
+    let { head } = start
+    for (const final of linked) head = acceptBlock(suite, head, final, RULES)
+    await store.append(linked, head)
+    await database.close()
+    database = disk.open()
+    const again = await BlockStore.open(database, suite, CHAIN_ID)
+    expect(again.head).toEqual(head)
+    const encoded = [...start.blocks, ...linked].map(encodeFinalBlock)
+    expect(await again.blocks(1, 10, 1_000_000)).toEqual(encoded)
+    expect((await again.row(4)).firstIndex).toBe(257)
+    await again.restore(linked)
+    expect(await again.blocks(1, 10, 1_000_000)).toEqual(encoded)
   })
 })
 
