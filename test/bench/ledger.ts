@@ -23,7 +23,12 @@ import { sealDatabase } from "../../node/store/sealed.ts"
 import { nativeSuite as suite } from "../../node/suite.ts"
 import { Directory } from "../../protocol/directory.ts"
 import { batchSignedBytes, messageEntry, signBatch, type Batch } from "../../protocol/entry.ts"
-import { createMinistry, type Ministry, type MinistryPost } from "../support/ministry.ts"
+import {
+  createMinistry,
+  type Ed25519Key,
+  type Ministry,
+  type MinistryPost,
+} from "../support/ministry.ts"
 import { interleave, ratioOf, spreadOf, type Figure, type Goal, type Progress } from "./figures.ts"
 
 const ENTRIES_MIN = 100_000
@@ -106,7 +111,8 @@ function goalOf(goalS: number, perEntryUs: readonly number[]): Goal {
 
 /** Blocks of full batches, one of each post, made final by headquarters. */
 async function fill(ministry: Ministry, store: BlockStore, work: BareWork): Promise<void> {
-  const { net, posts, consensus } = ministry
+  const { net, posts } = ministry
+  const consensus = consensusOf(ministry)
   const { genesis } = new Directory(suite, ministry.genesisBytes)
   const validators = createValidatorSet(suite, 0, genesis.validators)
   const submitKeyOf = (rid: number): Uint8Array | undefined => posts[rid - 1]?.submit.publicKey
@@ -127,6 +133,12 @@ async function fill(ministry: Ministry, store: BlockStore, work: BareWork): Prom
     await store.append(waiting, head)
     waiting = []
   }
+}
+
+/** The key of the only validator. */
+function consensusOf({ validators: [headquarters] }: Ministry): Ed25519Key {
+  if (headquarters === undefined) throw new Error("a ministry has a validator")
+  return headquarters.consensus
 }
 
 function batchOf(net: Uint8Array, post: MinistryPost, head: ChainHead): Batch {
@@ -152,7 +164,7 @@ class BareWork {
   constructor(ministry: Ministry) {
     this.#net = ministry.net
     this.#submitKeys = ministry.posts.map(({ submit }) => importKey(submit.publicKey))
-    this.#consensusKey = importKey(ministry.consensus.publicKey)
+    this.#consensusKey = importKey(consensusOf(ministry).publicKey)
   }
 
   add({ block, certificate }: FinalBlock): void {

@@ -164,6 +164,7 @@ export class LedgerNode {
     const transport = network.transport(this.post.peer)
     const simulated = this.disk.open()
     const database = new RottenDatabase(simulated, this.rotten)
+    const validator = ministry.validators.find(({ rid }) => rid === this.post.rid)
     const ledger = new Ledger({
       suite: ministry.suite,
       database,
@@ -171,10 +172,10 @@ export class LedgerNode {
       clock,
       genesisBytes: ministry.genesisBytes,
       self: { peer: this.post.peer, signBatch: this.post.submit.sign },
-      ...(this.post.rid === 1 && {
+      ...(validator !== undefined && {
         validator: {
-          consensusKey: ministry.consensus.publicKey,
-          sign: ministry.consensus.sign,
+          consensusKey: validator.consensus.publicKey,
+          sign: validator.consensus.sign,
           wal: this.wal,
           records: [...this.wal.records],
         },

@@ -1,9 +1,10 @@
 /**
  * A ministry for tests: a genesis with real keys, and posts with all of their private halves.
  *
- * `createMinistry(n, seed)` founds a network with headquarters (Dhaka, code DAC) alone; the other
- * posts ask for admission, which headquarters' governance member proposes and approves. Everything
- * comes from the seed, native signatures included, so one seed is one network.
+ * `createMinistry(n, seed)` founds a network of n missions, with headquarters (Dhaka, code DAC) as the
+ * only validator unless `validators` says more. Posts after the first `founding` ask for admission,
+ * which headquarters' governance member proposes and approves. Everything comes from the seed, native
+ * signatures included, so one seed is one network.
  */
 
 import { compositePublicKey, compositeSign } from "../../protocol/composite.ts"
@@ -65,6 +66,22 @@ export interface MinistryPost {
   readonly request: Uint8Array
 }
 
+/** A key of ML-DSA-44 that signs as cosigners do, with an empty context. */
+export interface CosignerPqKey {
+  readonly seed: Uint8Array
+  readonly publicKey: Uint8Array
+  readonly sign: (message: Uint8Array) => Uint8Array
+}
+
+/** The four keys of a mission that is a validator. */
+export interface MinistryValidator {
+  readonly rid: number
+  readonly consensus: Ed25519Key
+  readonly log: Ed25519Key
+  readonly cosigner: Ed25519Key
+  readonly cosignerPq: CosignerPqKey
+}
+
 export interface Ministry {
   readonly suite: Suite
   readonly random: RandomSource
@@ -72,8 +89,8 @@ export interface Ministry {
   /** Chain id. */
   readonly net: Uint8Array
   readonly member: CompositeKey
-  /** Consensus key of the only validator, headquarters. */
-  readonly consensus: Ed25519Key
+  /** Validators of the genesis, headquarters first, in the order of their numbers. */
+  readonly validators: readonly MinistryValidator[]
   readonly posts: readonly MinistryPost[]
   /** Payloads of the two governance entries that admit a post: the proposal, then the ballot. */
   admission(post: MinistryPost, baseStateHash: Uint8Array): [Uint8Array, Uint8Array]
@@ -86,6 +103,8 @@ export interface MinistryOptions {
   readonly policy?: Partial<Policy>
   /** Posts that are in the genesis already, headquarters included; default all of them. */
   readonly founding?: number
+  /** The first so many posts are validators; default 1, headquarters alone. */
+  readonly validators?: number
   readonly createdMs?: number
   /** Multiaddrs of a post; none when absent. */
   readonly addressesOf?: (code: string) => readonly string[]
@@ -136,7 +155,9 @@ export function createMinistry(
     makePost(suite, random, drawn, index + 1, net, createdMs, options)
   const founders = keys.slice(0, founding).map((drawn, index) => make(drawn, index, nonce))
   const member = compositeKey(suite, random)
-  const consensus = ed25519Key(suite, random)
+  const validators = founders
+    .slice(0, options.validators ?? 1)
+    .map(({ rid }) => drawValidator(suite, random, rid))
   const possession = member.sign(
     LABELS.genesis,
     memberStatement(nonce, { name: "minister", publicKey: member.publicKey }),
@@ -150,7 +171,7 @@ export function createMinistry(
     thresholds: { revoke: 1, admit: 1, policy: 1, upgrade: 1, recover: 1 },
     members: [{ name: "minister", publicKey: member.publicKey, possession }],
     missions: founders.map((post) => post.request),
-    validators: [makeValidator(suite, random, nonce, consensus)],
+    validators: validators.map((one) => proveValidator(suite, nonce, one)),
   })
   const net = networkId(suite, genesisBytes)
   const applicants = keys.slice(founding).map((drawn, index) => make(drawn, founding + index, net))
@@ -161,7 +182,7 @@ export function createMinistry(
     genesisBytes,
     net,
     member,
-    consensus,
+    validators,
     posts: [...founders, ...applicants],
     admission: (post, base) => govern({ type: "admit", request: post.request }, base),
     revocation: (rid, base) => govern({ type: "revoke", rid, reason: "test" }, base),
@@ -255,27 +276,36 @@ function makePost(
   return { rid, code, peer, identity, signing, transport, submit, officers, facts, request }
 }
 
-function makeValidator(
-  suite: Suite,
-  random: RandomSource,
-  nonce: Uint8Array,
-  consensus: Ed25519Key,
-): Uint8Array {
-  const log = ed25519Key(suite, random)
-  const cosigner = ed25519Key(suite, random)
-  const pqSeed = random(32)
+function drawValidator(suite: Suite, random: RandomSource, rid: number): MinistryValidator {
+  const seed = random(32)
+  return {
+    rid,
+    consensus: ed25519Key(suite, random),
+    log: ed25519Key(suite, random),
+    cosigner: ed25519Key(suite, random),
+    cosignerPq: {
+      seed,
+      publicKey: suite.mldsaPublicKey(44, seed),
+      sign: (message) => signPq(suite, seed, message, random),
+    },
+  }
+}
+
+/** What stands in the genesis for a validator: its keys, each with a proof of possession. */
+function proveValidator(suite: Suite, nonce: Uint8Array, keys: MinistryValidator): Uint8Array {
+  const { rid, consensus, log, cosigner, cosignerPq } = keys
   const facts = {
-    rid: 1,
+    rid,
     consensusKey: consensus.publicKey,
     logKey: log.publicKey,
     cosignerKey: cosigner.publicKey,
-    cosignerPqKey: suite.mldsaPublicKey(44, pqSeed),
+    cosignerPqKey: cosignerPq.publicKey,
   }
   return signValidator(suite, nonce, facts, {
     consensus: consensus.sign,
     log: log.sign,
     cosigner: cosigner.sign,
-    cosignerPq: (message) => signPq(suite, pqSeed, message, random),
+    cosignerPq: cosignerPq.sign,
   })
 }
 

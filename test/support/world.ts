@@ -95,7 +95,7 @@ export class NodeWorld {
       key: seededRandom(`store ${code}`)(32),
       random,
     })
-    const isValidator = post.rid === 1
+    const validator = this.ministry.validators.find(({ rid }) => rid === post.rid)
     const { life, skewMs } = here
     const clock: Clock = {
       now: () => this.clock.now() + skewMs,
@@ -111,16 +111,14 @@ export class NodeWorld {
         transportKey: post.transport.publicKey,
         officers: post.officers.map(({ key }) => ({ publicKey: key.publicKey, sign: key.sign })),
         signBatch: post.submit.sign,
-        ...(isValidator
-          ? {
-              validator: {
-                consensusKey: this.ministry.consensus.publicKey,
-                sign: this.ministry.consensus.sign,
-                wal: here.wal,
-                records: here.wal.records,
-              },
-            }
-          : {}),
+        ...(validator !== undefined && {
+          validator: {
+            consensusKey: validator.consensus.publicKey,
+            sign: validator.consensus.sign,
+            wal: here.wal,
+            records: here.wal.records,
+          },
+        }),
       },
       suite: nativeSuite,
       random,
@@ -128,7 +126,7 @@ export class NodeWorld {
       database,
       transport: this.network.transport(post.peer),
       addresses: () => [],
-      relays: isValidator,
+      relays: validator !== undefined,
       log: createLog("error", this.clock, () => undefined),
       warnings: [],
       pid: 0,
