@@ -72,6 +72,8 @@ export interface NetworkOptions extends HomeOptions {
   readonly transport: "noise" | "tls-pq"
   /** Two officers from IMMEDIATE or CONFIDENTIAL on. */
   readonly twoPerson: boolean
+  /** Δ of consensus in ms, 250 … 2,000; 500 when absent. */
+  readonly consensusDeltaMs?: number
 }
 
 export interface NetworkCreated {
@@ -419,6 +421,7 @@ function policyOf(options: NetworkOptions): Policy {
       : CLASSIFICATIONS.list.length,
     epochKeyKeepHours: limits.EPOCH_KEY_KEEP_HOURS,
     desks: [1],
+    consensusDeltaMs: options.consensusDeltaMs ?? limits.CONSENSUS_DELTA_MS,
   }
 }
 

@@ -6,7 +6,7 @@
  */
 
 import { equalBytes } from "./bytes.ts"
-import { decode, encode, type Reader } from "./codec.ts"
+import { decode, encode, type Encodable, type Reader } from "./codec.ts"
 import { isCompositeValid } from "./composite.ts"
 import { ProtocolError } from "./errors.ts"
 import {
@@ -41,6 +41,8 @@ export interface Policy {
   readonly epochKeyKeepHours: number
   /** Missions whose desks ring when a signal names no addressee. */
   readonly desks: readonly number[]
+  /** Δ of consensus: within it a message goes from validator to validator, in ms (LEDGER §8). */
+  readonly consensusDeltaMs: number
 }
 
 export interface GovernanceMember {
@@ -105,25 +107,31 @@ export function encodeGenesis(parts: GenesisParts): Uint8Array {
     parts.origin,
     parts.createdMs,
     parts.nonce,
-    [
-      ENCRYPTIONS.indexOf(policy.transportEncryption) + 1,
-      policy.flashTextBytesMax,
-      policy.twoPersonFromPrecedence,
-      policy.twoPersonFromClassification,
-      policy.epochKeyKeepHours,
-      policy.desks,
-    ],
-    [
-      thresholds.revoke,
-      thresholds.admit,
-      thresholds.policy,
-      thresholds.upgrade,
-      thresholds.recover,
-    ],
+    policyItems(policy),
+    thresholdItems(thresholds),
     parts.members.map((member) => [member.name, member.publicKey, member.possession]),
     parts.missions,
     parts.validators,
   ])
+}
+
+/** A policy as the items of its array. */
+export function policyItems(policy: Policy): Encodable[] {
+  return [
+    ENCRYPTIONS.indexOf(policy.transportEncryption) + 1,
+    policy.flashTextBytesMax,
+    policy.twoPersonFromPrecedence,
+    policy.twoPersonFromClassification,
+    policy.epochKeyKeepHours,
+    policy.desks,
+    policy.consensusDeltaMs,
+  ]
+}
+
+/** Thresholds as the items of their array. */
+export function thresholdItems(thresholds: Thresholds): Encodable[] {
+  const { revoke, admit, policy, upgrade, recover } = thresholds
+  return [revoke, admit, policy, upgrade, recover]
 }
 
 /** Chain id of a network, 32 bytes. */
@@ -213,8 +221,9 @@ function readGenesis(reader: Reader): GenesisParts {
   }
 }
 
-function readPolicy(reader: Reader): Policy {
-  reader.array("policy", 6)
+/** Reads what {@link policyItems} gives. */
+export function readPolicy(reader: Reader): Policy {
+  reader.array("policy", 7)
   const encryption = ENCRYPTIONS[reader.uint("transport encryption") - 1]
   if (encryption === undefined) {
     return reader.fail("CODEC_RANGE", "transport encryption", "unknown value")
@@ -229,10 +238,19 @@ function readPolicy(reader: Reader): Policy {
     ),
     epochKeyKeepHours: reader.uint("epochKeyKeepHours", limits.EPOCH_KEY_KEEP_HOURS_MAX),
     desks: reader.list("desks", limits.SIGNAL_RECIPIENTS_MAX, () => reader.uint("desk", 0xffff), 1),
+    consensusDeltaMs: readDelta(reader),
   }
 }
 
-function readThresholds(reader: Reader): Thresholds {
+function readDelta(reader: Reader): number {
+  const deltaMs = reader.uint("consensusDeltaMs", limits.CONSENSUS_DELTA_MS_MAX)
+  if (deltaMs >= limits.CONSENSUS_DELTA_MS_MIN) return deltaMs
+  const least = `expected at least ${limits.CONSENSUS_DELTA_MS_MIN}, got ${deltaMs}`
+  return reader.fail("CODEC_RANGE", "consensusDeltaMs", least)
+}
+
+/** Reads what {@link thresholdItems} gives. */
+export function readThresholds(reader: Reader): Thresholds {
   reader.array("thresholds", 5)
   return {
     revoke: reader.uint("revoke", limits.GOVERNANCE_MEMBERS_MAX),

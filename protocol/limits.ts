@@ -160,6 +160,10 @@ export const BLOCK_HEADER_BYTES = 166
 export const BLOCK_BYTES_MAX = 4 * MIB
 export const BLOCK_BATCHES_MAX = 4_096
 export const VALIDATORS_MAX = 16
+/** Consensus bound Δ, for the whole network by its genesis: by default, at least and at most. */
+export const CONSENSUS_DELTA_MS = 500
+export const CONSENSUS_DELTA_MS_MIN = 250
+export const CONSENSUS_DELTA_MS_MAX = 2 * SECOND_MS
 /** A block as it travels and stands in a copy: its batches, header and certificate. */
 export const STORED_BLOCK_BYTES_MAX = BLOCK_BYTES_MAX + 64 * KIB
 /** Blocks below a final one that its certificate makes final with it. */

@@ -119,6 +119,12 @@ describe("a genesis", () => {
     expect(withPolicy({ twoPersonFromPrecedence: 7 })).toBe("CODEC_RANGE")
     expect(withPolicy({ twoPersonFromClassification: 6 })).toBe("CODEC_RANGE")
     expect(withPolicy({ epochKeyKeepHours: 1_441 })).toBe("CODEC_RANGE")
+    for (const consensusDeltaMs of [250, 500, 2_000]) {
+      expect(withPolicy({ consensusDeltaMs })).toBeUndefined()
+    }
+    for (const consensusDeltaMs of [0, 249, 2_001, 2 ** 40]) {
+      expect(withPolicy({ consensusDeltaMs })).toBe("CODEC_RANGE")
+    }
     expect(withPolicy({ desks: [] })).toBe("CODEC_LENGTH")
     expect(withPolicy({ desks: [3] })).toBe("GENESIS_INVALID")
     expect(withPolicy({ desks: [0] })).toBe("GENESIS_INVALID")

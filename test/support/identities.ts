@@ -174,6 +174,7 @@ export class Founding {
         twoPersonFromClassification: 2,
         epochKeyKeepHours: 72,
         desks: [1],
+        consensusDeltaMs: 500,
       },
       thresholds: { revoke: 2, admit: 2, policy: 2, upgrade: 3, recover: 3 },
       members: this.members.map((member) => proveMember(nonce, member)),

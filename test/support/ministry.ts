@@ -132,6 +132,7 @@ const POLICY: Policy = {
   twoPersonFromClassification: 5,
   epochKeyKeepHours: 72,
   desks: [1],
+  consensusDeltaMs: 500,
 }
 
 const OFFICERS: readonly { name: string; roles: readonly OfficerRole[] }[] = [
