@@ -110,7 +110,9 @@ export function step(
 function handle(state: ConsensusState, event: ConsensusEvent, nowMs: number): void {
   switch (event.type) {
     case "tick":
+      return
     case "submitted":
+      if (state.building < 0) state.building = 0
       return
     case "blockBuilt":
       onBlockBuilt(state, event.view, event.block)

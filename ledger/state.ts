@@ -182,7 +182,7 @@ export interface ConsensusState {
   nextSeq: number
   /** Armed since (Q1); undefined: not. */
   armedMs: number | undefined
-  /** View that a block is being built for, or was. */
+  /** View that a block is being built for, or was; below zero: for which there was nothing. */
   building: number
   resentMs: number
   /** Certificates that are missing for what the current view could do. */

@@ -50,7 +50,8 @@ function enter(state: ConsensusState, view: number, entry: Certificate, nowMs: n
 export function propose(state: ConsensusState): void {
   const { config, view } = state
   const { own } = viewOf(state, view)
-  if (leaderOf(config.validators, view) !== config.self || state.building === view) return
+  if (leaderOf(config.validators, view) !== config.self) return
+  if (Math.abs(state.building) === view) return
   if (own.notarize !== undefined || own.nullify !== undefined) return
   const parent = findParent(state, view)
   if (parent.missing !== undefined) {
@@ -84,7 +85,8 @@ function isJudged(held: HeldBlock): boolean {
 
 /** R1, R2: our proposal carries our notarize vote; both go to the log as one record. */
 export function onBlockBuilt(state: ConsensusState, view: number, block: Block | undefined): void {
-  if (state.building === view && block === undefined) state.building = 0
+  // Nothing to build from: asked again when something new waits.
+  if (block === undefined && state.building === view) state.building = -view
   if (block === undefined || view !== state.view) return
   const { own } = viewOf(state, view)
   if (own.notarize !== undefined || own.nullify !== undefined) return

@@ -167,7 +167,7 @@ export const CONSENSUS_DELTA_MS_MAX = 2 * SECOND_MS
 /** A block as it travels and stands in a copy: its batches, header and certificate. */
 export const STORED_BLOCK_BYTES_MAX = BLOCK_BYTES_MAX + 64 * KIB
 /** Blocks below a final one that its certificate makes final with it. */
-export const UNFINAL_BLOCKS_MAX = 16
+export const UNFINAL_BLOCKS_MAX = 256
 /** Blocks in one catch-up answer. */
 export const BLOCKS_PER_ANSWER_MAX = 256
 /** Batches that wait for a block, all submitters together, in bytes. */
@@ -184,10 +184,6 @@ export const BLAME_VIEWS_MAX = 1_024
 export const PROPOSAL_VIEWS_AHEAD = 2
 /** Blocks with entries that may stand above the last final one; empty ones may go on. */
 export const UNFINAL_CONTENT_MAX = 16
-/** Δ, the bound on one message's way: by default, and as policy may set it. */
-export const CONSENSUS_DELTA_MS = 500
-export const CONSENSUS_DELTA_MIN_MS = 250
-export const CONSENSUS_DELTA_MAX_MS = 2 * SECOND_MS
 /** Timers of a view, in Δ: for its proposal, for the whole of it, between retries. */
 export const LEADER_DELTAS = 2
 export const VIEW_DELTAS = 3
