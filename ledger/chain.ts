@@ -195,11 +195,16 @@ export function checkProposal(
   nowMs: number,
   isVerified: IsVerified = () => false,
 ): ChainHead {
-  if (block.header.timeMs > nowMs + BLOCK_AHEAD_MS) {
+  if (!isTimely(block.header, nowMs)) {
     const ahead = block.header.timeMs - nowMs
     refuse("BLOCK_TIME", block.header, `dated ${ahead} ms ahead, at most ${BLOCK_AHEAD_MS} allowed`)
   }
   return checkBlock(suite, head, block, submitKeyOf, { isVerified })
+}
+
+/** True unless a block is dated too far ahead of this clock; no matter of its content. */
+export function isTimely(header: Header, nowMs: number): boolean {
+  return header.timeMs <= nowMs + BLOCK_AHEAD_MS
 }
 
 /**

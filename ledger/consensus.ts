@@ -168,6 +168,12 @@ function onAdopted(
   certificate: Certificate,
   nowMs: number,
 ): void {
+  for (const vote of votesOf(certificate)) {
+    if (vote.signer === state.config.self && !isOwn(state, vote)) {
+      stopKey(state, vote)
+      return
+    }
+  }
   if (place.height > state.delivered.height) forgetBelow(state, place)
   if (certificate.view > state.final.view) onCertificate(state, certificate, undefined, nowMs)
 }
@@ -361,9 +367,10 @@ function serveBlock(state: ConsensusState, from: number, hash: Uint8Array, nowMs
 
 // --- R11: votes by our key --------------------------------------------------------------------
 
-/** True for a vote that our log has, or that is older than our log. */
+/** True for a vote that our log has, or that is older than what it was trimmed to. */
 function isOwn(state: ConsensusState, vote: Vote): boolean {
-  if (vote.view <= state.final.view && vote.view < state.lowestLogged) return true
+  const isLogged = state.lowestLogged !== Number.POSITIVE_INFINITY
+  if (vote.view < (isLogged ? state.lowestLogged : state.final.view + 1)) return true
   const own = viewOf(state, vote.view).own[vote.kind]
   return own !== undefined && equalBytes(own.blockHash, vote.blockHash)
 }

@@ -39,6 +39,7 @@ export type LedgerCode =
   | "MESSAGE_INVALID"
   | "EVIDENCE_INVALID"
   | "RECORD_INVALID"
+  | "RUN_INVALID"
   // proofs and catch-up
   | "PROOF_INVALID"
   | "PROOF_OPENING"

@@ -106,6 +106,16 @@ export class Mempool {
     return taken
   }
 
+  /** The batch that waits with this first serial. */
+  find(submitter: number, firstSeq: number): Batch | undefined {
+    return this.#queues.get(submitter)?.batches.find((batch) => batch.firstSeq === firstSeq)
+  }
+
+  /** Drops all of one submitter, who may not submit any more. */
+  drop(submitter: number): void {
+    this.#set(submitter, [], 0)
+  }
+
   /** Drops what the final chain has, and what no longer joins it because it was cut differently. */
   forget(final: Serials): void {
     for (const submitter of this.#queues.keys()) this.#trim(submitter, final)

@@ -198,7 +198,7 @@ export interface ConsensusState {
   readonly helpedMs: number[]
   readonly servedMs: number[]
   heartbeatMs: number
-  /** Lowest view that the log speaks of; what is below is not ours to judge (R11). */
+  /** Lowest view that the log has a vote for; what is below is not ours to judge (R11). */
   lowestLogged: number
   isStopped: boolean
   /** Effects of the step under way. */

@@ -6,14 +6,14 @@
  * this same code in virtual time. start.ts makes the real world for it.
  */
 
-import type { Entry } from "../protocol/entry.ts"
+import { payloadEntry, type Entry } from "../protocol/entry.ts"
 import { TarbartaError } from "../protocol/errors.ts"
 import type { RandomSource, Suite } from "../protocol/suite.ts"
 import { PROTOCOLS } from "../protocol/wire.ts"
 import { EventLog } from "./api/events.ts"
 import { ClockCheck } from "./clock-check.ts"
 import type { Clock } from "./clock.ts"
-import { Ledger } from "./consensus/ledger.ts"
+import { Ledger, type Refusal } from "./consensus/ledger.ts"
 import type { Final } from "./consensus/finality.ts"
 import type { ValidatorKeys } from "./consensus/validator.ts"
 import { Counters } from "./delivery/counters.ts"
@@ -63,6 +63,8 @@ export interface NodeParts {
   readonly addresses: () => readonly string[]
   /** Keep copies for members that are away. */
   readonly relays: boolean
+  /** Why this validator's key must not vote, as far as its disk shows. */
+  readonly refusal?: Refusal
   readonly log: Log
   readonly warnings: readonly string[]
   readonly pid: number
@@ -211,6 +213,8 @@ export class TarbartaNode {
       genesisBytes: parts.genesis,
       self: { peer: toHex(keys.transportKey), signBatch: keys.signBatch },
       ...(keys.validator === undefined ? {} : { validator: keys.validator }),
+      ...(parts.refusal === undefined ? {} : { refusal: parts.refusal }),
+      recordEvidence: async (payload) => node.#recordEvidence(payload),
     })
     const node = new TarbartaNode(parts, ledger)
     await node.#counters.load()
@@ -360,6 +364,19 @@ export class TarbartaNode {
       case "delivered":
         this.#events.publish({ type: "cable-delivered", id })
     }
+  }
+
+  /** What a validator did becomes an entry of ours, for all missions to see. */
+  async #recordEvidence(payload: Uint8Array): Promise<void> {
+    const { suite, clock } = this.#parts
+    const rid = this.#self?.rid
+    if (rid === undefined) return
+    await this.#counters.exclusive((turn) => {
+      const entry = payloadEntry(suite, "evidence", rid, turn.seq, clock.now(), payload)
+      const operations = [this.#ledger.entryOperation(entry)]
+      return { operations, urgent: true, result: undefined }
+    })
+    this.#poke()
   }
 
   #poke(): void {

@@ -6,12 +6,13 @@
 import { randomFillSync } from "node:crypto"
 import { join } from "node:path"
 import { LABELS, labelBytes } from "../protocol/labels.ts"
-import { AEAD_KEY_BYTES } from "../protocol/limits.ts"
+import { AEAD_KEY_BYTES, BOOT_NONCE_BYTES } from "../protocol/limits.ts"
 import type { NodeService } from "./api/routes.ts"
 import { startServer, type ApiServer } from "./api/server.ts"
 import { recordBoot } from "./boot.ts"
 import { systemClock } from "./clock.ts"
 import { readConfig, type Config } from "./config.ts"
+import type { Refusal } from "./consensus/ledger.ts"
 import type { ValidatorKeys } from "./consensus/validator.ts"
 import { NodeError } from "./errors.ts"
 import { lockHome, openHome, type Home } from "./home.ts"
@@ -24,7 +25,7 @@ import { KEY_NAMES, readGenesis } from "./setup.ts"
 import type { Database } from "./store/database.ts"
 import { openDatabase } from "./store/level.ts"
 import { sealDatabase } from "./store/sealed.ts"
-import { openWal, type Wal } from "./store/wal.ts"
+import { openWal, type OpenedWal } from "./store/wal.ts"
 import { nativeSuite } from "./suite.ts"
 
 export interface StartOptions {
@@ -47,7 +48,7 @@ const random = (length: number): Uint8Array => randomFillSync(new Uint8Array(len
  * Starts the node of a home. Resolves when the local API answers.
  *
  * @throws NodeError `HOME_*`, `STORE_*`, `KEYSTORE_*`, `CONFIG_INVALID`, `PORT_IN_USE`,
- * `NODE_RUNNING`, `WAL_DAMAGED`, `VALIDATOR_KEY_DEAD`.
+ * `NODE_RUNNING`.
  */
 export async function startNode(options: StartOptions): Promise<RunningNode> {
   const home = await openHome(options.home)
@@ -65,7 +66,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     const database = await openSealed(home, config, keystore)
     closers.push(async () => database.close())
     const validator = await openValidator(home, keystore, log)
-    if (validator !== undefined) closers.push(async () => validator.wal.close())
+    if (validator !== undefined) closers.push(validator.close)
     const ending = Promise.withResolvers<void>()
     const host = createHost({
       transportSeed: keystore.secret(KEY_NAMES.transport),
@@ -85,6 +86,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
       transport: host,
       addresses: () => host.addresses(),
       relays: config.relay,
+      ...(validator?.refusal === undefined ? {} : { refusal: validator.refusal }),
       log,
       warnings: warning === undefined ? [] : [warning],
       pid: process.pid,
@@ -135,22 +137,38 @@ async function openSealed(home: Home, config: Config, keystore: Keystore): Promi
   return sealDatabase(plain, { suite: nativeSuite, key, random })
 }
 
-/** On a validator: its key with the log that belongs to it, or a refusal to sign. */
+interface OpenedValidator {
+  readonly keys?: ValidatorKeys
+  readonly refusal?: Refusal
+  readonly close: () => Promise<void>
+}
+
+/**
+ * On a validator: its key with the log that belongs to it, or why it must not sign. The node runs
+ * either way: what its mission sends and receives does not hang on its vote.
+ *
+ * @throws NodeError `STORE_FAILED`, `KEYSTORE_DAMAGED`.
+ */
 async function openValidator(
   home: Home,
   keystore: Keystore,
   log: Log,
-): Promise<{ keys: ValidatorKeys; wal: Wal } | undefined> {
+): Promise<OpenedValidator | undefined> {
   if (!keystore.has(KEY_NAMES.consensus)) return undefined
-  const { wal, records, tornBytes } = await openWal(join(home.wal, "0"), random)
-  const secret = keystore.secret(KEY_NAMES.store)
-  const verdict = await recordBoot(home.boot, wal.identity, nativeSuite, secret)
+  const opened = await openLog(home)
+  if ("code" in opened) return { refusal: opened, close: async () => Promise.resolve() }
+  const { wal, records, tornBytes } = opened
+  const close = async (): Promise<void> => wal.close()
+  const { walId: logId, bootCounter: counter } = wal.identity
+  const verdict = await recordBoot(
+    home.boot,
+    wal.identity,
+    nativeSuite,
+    keystore.secret(KEY_NAMES.store),
+  )
   if (verdict !== "first" && verdict !== "continued") {
-    await wal.close()
     const message = `the consensus log is not the one that this key wrote last: ${verdict}`
-    throw new NodeError("VALIDATOR_KEY_DEAD", message, {
-      hint: "do not vote with this key again: see OPERATIONS, lost or restored validator",
-    })
+    return { refusal: { code: "VALIDATOR_KEY_DEAD", message }, close }
   }
   if (tornBytes > 0) log.warn("torn end of consensus log dropped", { bytes: tornBytes })
   const keys = {
@@ -158,8 +176,19 @@ async function openValidator(
     sign: keystore.ed25519Signer(KEY_NAMES.consensus),
     wal,
     records,
+    run: { logId, counter, nonce: random(BOOT_NONCE_BYTES) },
   }
-  return { keys, wal }
+  return { keys, close }
+}
+
+/** A log that is damaged before its end has forgotten promises; the rest of the node has not. */
+async function openLog(home: Home): Promise<OpenedWal | Refusal> {
+  try {
+    return await openWal(join(home.wal, "0"), random)
+  } catch (error) {
+    if (!(error instanceof NodeError) || error.code !== "WAL_DAMAGED") throw error
+    return { code: error.code, message: error.message }
+  }
 }
 
 function keysOf(keystore: Keystore, validator: ValidatorKeys | undefined): NodeKeys {

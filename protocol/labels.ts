@@ -66,6 +66,7 @@ export const LABELS = {
   block: "tarbarta/block/v1\0",
   leader: "tarbarta/leader/v1\0",
   validatorSet: "tarbarta/validator-set/v1\0",
+  run: "tarbarta/run/v1\0",
 } as const
 
 export type Label = (typeof LABELS)[keyof typeof LABELS]

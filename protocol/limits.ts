@@ -198,6 +198,17 @@ export const HEARTBEAT_MS = 10 * SECOND_MS
 export const FETCH_VIEWS_MAX = 32
 /** Messages in one packet between validators. */
 export const PACKET_MESSAGES_MAX = 64
+/** Packets under way to one validator, and messages that wait for a place among them. */
+export const PACKETS_IN_FLIGHT_MAX = 8
+export const PACKET_QUEUE_MAX = 256
+/** Large blocks that wait to be sent to one validator; an older one is of no use any more. */
+export const BLOCK_QUEUE_MAX = 2
+/** Batches that are sent on to one validator in one go, in bytes. */
+export const RESUBMIT_BYTES_MAX = 256 * KIB
+/** Evidence that is kept against one validator. */
+export const EVIDENCE_PER_SIGNER_MAX = 16
+/** Random bytes that tell two runs of one validator apart. */
+export const BOOT_NONCE_BYTES = 16
 /** Largest piece of evidence: two votes of 111 bytes and their frame. */
 export const EVIDENCE_BYTES_MAX = 512
 /** A validator does not vote for a block dated further ahead of its own clock. */

@@ -58,6 +58,30 @@ export const PROTOCOLS = {
     answerBytesMax: limits.NUMBERS_BYTES_MAX,
     timeoutMs: limits.REQUEST_TIMEOUT_MS,
   },
+  /** Votes, certificates and small blocks between validators. */
+  consensus: {
+    id: "/tarbarta/consensus/1",
+    lane: "urgent",
+    requestBytesMax: limits.FRAME_BYTES_MAX,
+    answerBytesMax: limits.NUMBERS_BYTES_MAX,
+    timeoutMs: limits.REQUEST_TIMEOUT_MS,
+  },
+  /** The same for blocks that would hold up the urgent lane. */
+  proposal: {
+    id: "/tarbarta/proposal/1",
+    lane: "bulk",
+    requestBytesMax: limits.STORED_BLOCK_BYTES_MAX,
+    answerBytesMax: limits.NUMBERS_BYTES_MAX,
+    timeoutMs: limits.REQUEST_TIMEOUT_MS,
+  },
+  /** Which run of a validator this is: asked before its first vote. */
+  boot: {
+    id: "/tarbarta/boot/1",
+    lane: "urgent",
+    requestBytesMax: limits.STATUS_BYTES_MAX,
+    answerBytesMax: limits.STATUS_BYTES_MAX,
+    timeoutMs: limits.REQUEST_TIMEOUT_MS,
+  },
   /** Blocks from a height on, for catching up. */
   blocks: {
     id: "/tarbarta/blocks/1",

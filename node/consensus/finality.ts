@@ -52,6 +52,7 @@ export class Finality {
   /** Validators of an epoch; this version has the founding epoch only. */
   readonly validatorsOf: ValidatorsOf
   #head: ChainHead
+  #turn: Promise<void> = Promise.resolve()
 
   constructor(parts: FinalityParts) {
     this.#parts = parts
@@ -73,8 +74,20 @@ export class Finality {
     return mission.facts.submitKey
   }
 
+  /**
+   * Runs `work` alone: nobody else folds meanwhile. It reads the head inside, skips blocks at or
+   * below it, and writes what it folds before it ends.
+   */
+  async exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work)
+    const ended = (): void => undefined
+    // Its failure is for the one who brought it.
+    this.#turn = turn.then(ended, ended)
+    return turn
+  }
+
   /** Folds a verified block that stands on {@link head}; `commit` must follow. */
-  fold(final: FinalBlock, head: ChainHead): Staged {
+  fold(final: FinalBlock, head: ChainHead, extra: readonly Operation[] = []): Staged {
     const { header, batches } = final.block
     assert(header.height === this.#head.height + 1, "blocks are folded in order")
     const { directory, rows } = this.#parts
@@ -99,7 +112,7 @@ export class Finality {
       final,
       head,
       notice,
-      operations: [...operations, ...this.#parts.ownOperations(entries)],
+      operations: [...operations, ...this.#parts.ownOperations(entries), ...extra],
     }
   }
 

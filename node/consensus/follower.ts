@@ -20,6 +20,7 @@ import {
   PROTOCOLS,
 } from "../../protocol/wire.ts"
 import type { Certificate } from "../../ledger/certificate.ts"
+import type { ChainHead } from "../../ledger/chain.ts"
 import {
   answered,
   askNext,
@@ -46,11 +47,10 @@ export interface FollowerParts {
   readonly finality: Finality
   /** Transport keys of the validators, this node's excepted. */
   readonly validators: () => readonly PeerKey[]
-  /**
-   * Set on a validator, which makes its blocks itself: hears of the certificate of a verified block
-   * above its head instead of storing the block.
-   */
-  readonly onAhead?: (peer: PeerKey, certificate: Certificate) => void
+  /** Announces every block to all peers: what a validator does. */
+  readonly isValidator: boolean
+  /** Fetched blocks up to this head are stored. */
+  readonly onAdopted: (head: ChainHead, certificate: Certificate) => void
   /** A stored block cannot be read. */
   readonly onDamage: () => void
   /** The disk failed. */
@@ -124,6 +124,11 @@ export class Follower {
     }
   }
 
+  /** This peer is known to have more than we do. */
+  catchUp(peer: PeerKey): void {
+    this.#ask(peer)
+  }
+
   /** After a final block of our own making: all who are connected hear of it. */
   announce(): void {
     for (const peer of this.#parts.transport.connected()) this.#tell(peer)
@@ -159,7 +164,7 @@ export class Follower {
     this.#told.set(peer, told)
     if (!this.#isRunning || told.isBusy || told.timer !== undefined) return
     const { height } = this.#parts.store.head
-    const isDue = this.#parts.onAhead === undefined ? told.height < 0 : told.height < height
+    const isDue = this.#parts.isValidator ? told.height < height : told.height < 0
     if (!isDue) return
     told.isBusy = true
     void this.#exchange(peer, told, height)
@@ -199,9 +204,9 @@ export class Follower {
   #schedulePoll(): void {
     this.#pollTimer = this.#parts.clock.after(limits.SYNC_POLL_MS, () => {
       this.#schedulePoll()
-      const { transport, validators, onAhead } = this.#parts
+      const { transport, validators, isValidator } = this.#parts
       const peers = transport.connected()
-      if (onAhead !== undefined || validators().some((peer) => peers.includes(peer))) return
+      if (isValidator || validators().some((peer) => peers.includes(peer))) return
       const peer = peers[this.#polled % peers.length]
       this.#polled += 1
       if (peer !== undefined) this.#ask(peer)
@@ -229,7 +234,8 @@ export class Follower {
     try {
       const answer = await this.fetch(peer, window.fromHeight, window.count)
       if (!this.#isRunning) return
-      const refusal = await this.#accept(window, answer)
+      const { finality } = this.#parts
+      const refusal = await finality.exclusive(async () => this.#accept(window, answer))
       if (refusal === undefined) {
         this.#sync = answered(this.#sync)
         this.#failures.delete(peer)
@@ -255,17 +261,15 @@ export class Follower {
     query: BlocksQuery,
     answer: readonly Uint8Array[],
   ): Promise<TarbartaError | undefined> {
-    const { suite, clock, finality, onAhead } = this.#parts
+    const { suite, clock, finality, onAdopted } = this.#parts
     const giveWay = createSlices(clock, limits.VERIFY_SLICE_MS)
     const staged: Staged[] = []
     let refusal: TarbartaError | undefined
+    // Consensus may have brought them meanwhile.
+    if (finality.head.height >= query.fromHeight) return undefined
     try {
       const blocks = verifyAnswer(suite, finality.head, query, answer, finality)
       for (const { final, head } of blocks) {
-        if (onAhead !== undefined) {
-          onAhead(query.peer, final.certificate)
-          return undefined
-        }
         staged.push(finality.fold(final, head))
         await giveWay()
         if (!this.#isRunning) return undefined
@@ -275,6 +279,8 @@ export class Follower {
       refusal = error
     }
     await finality.commit(staged)
+    const last = staged.at(-1)
+    if (last !== undefined) onAdopted(last.head, last.final.certificate)
     return refusal
   }
 

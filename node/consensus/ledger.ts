@@ -9,6 +9,7 @@
 import { certifiedHeader, encodeFinalBlock, encodeHeader } from "../../ledger/block.ts"
 import { encodeCertificate } from "../../ledger/certificate.ts"
 import type { ChainHead } from "../../ledger/chain.ts"
+import { LedgerError } from "../../ledger/errors.ts"
 import { encodeProof, type Opening } from "../../ledger/proof.ts"
 import { assert } from "../../protocol/assert.ts"
 import { Directory } from "../../protocol/directory.ts"
@@ -28,8 +29,14 @@ import { Finality, type Final } from "./finality.ts"
 import { Follower } from "./follower.ts"
 import { repairLedger, type Repaired } from "./repair.ts"
 import { Submitter, type LedgerLog } from "./submitter.ts"
-import { Validator, type ValidatorKeys } from "./validator.ts"
+import { Blame, type Accusation } from "./blame.ts"
+import { Runs } from "./runs.ts"
+import { Validator, type ValidatorKeys, type ValidatorStatus } from "./validator.ts"
 import { verifyStored, type VerifiedLedger, type VerifyOptions } from "./verify.ts"
+
+/** Row that says why this node's validator key must never vote again. */
+const DEAD_KEY = "ledger/dead"
+const DEAD_CODES: ReadonlySet<string> = new Set(["CONSENSUS_KEY_DEAD", "VALIDATOR_KEY_DEAD"])
 
 export interface LedgerParts {
   readonly suite: Suite
@@ -45,9 +52,19 @@ export interface LedgerParts {
   }
   /** On a validator: its consensus key and its log. */
   readonly validator?: ValidatorKeys
+  /** Why a validator's key must not vote, as far as its own disk shows. */
+  readonly refusal?: Refusal
+  /** Puts evidence against a validator into an entry of ours. */
+  readonly recordEvidence?: (payload: Uint8Array) => Promise<void>
   readonly log: LedgerLog
   /** The ledger cannot go on (disk, consensus log or key): the node must end. */
   readonly onFatal: (error: unknown) => void
+}
+
+/** Why this node's validator key does not vote. */
+export interface Refusal {
+  readonly code: string
+  readonly message: string
 }
 
 /** What exists between `start` and `stop`. */
@@ -56,6 +73,8 @@ interface Running {
   readonly finality: Finality
   readonly follower: Follower
   readonly validator: Validator | undefined
+  readonly blame: Blame
+  readonly runs: Runs
 }
 
 export class Ledger {
@@ -65,6 +84,7 @@ export class Ledger {
   readonly #submitter: Submitter
   readonly #listeners = new Set<(final: Final) => void>()
   #running: Running | undefined
+  #refusal: Refusal | undefined
   #repair: Promise<Repaired> | undefined
   #healTimer: Timer | undefined
 
@@ -96,6 +116,14 @@ export class Ledger {
     transport.handle(PROTOCOLS.blocks, async (_, request) => {
       return this.#live().follower.serveBlocks(request)
     })
+    this.#refusal = parts.refusal
+    transport.handle(PROTOCOLS.consensus, async (peer, request) => {
+      return Promise.resolve(this.#validator().receive(peer, request))
+    })
+    transport.handle(PROTOCOLS.proposal, async (peer, request) => {
+      return Promise.resolve(this.#validator().receive(peer, request))
+    })
+    transport.handle(PROTOCOLS.boot, async (_, request) => this.#live().runs.receive(request))
     transport.handle(PROTOCOLS.submit, async (_, request) => {
       const batch = decodeBlob(request, "submit request", limits.BATCH_BYTES_MAX)
       return Promise.resolve(encodeNumber(this.#submit(batch)))
@@ -110,7 +138,7 @@ export class Ledger {
    */
   async start(): Promise<void> {
     assert(this.#running === undefined, "a ledger starts once")
-    const { suite, database, transport, clock, log, validator: keys } = this.#parts
+    const { suite, database, transport, clock, log } = this.#parts
     const { directory } = this
     const chainId = directory.net
     const store = await this.#open()
@@ -124,9 +152,19 @@ export class Ledger {
       ownOperations: (entries) => this.#submitter.finalOperations(this.#ownOf(entries)),
       onStored: (final) => this.#stored(final),
     })
-    const validator =
-      keys &&
-      new Validator({ suite, chainId, clock, log, store, finality, keys, onFatal: this.#fail })
+    const { validatorsOf } = finality
+    const blame = new Blame({
+      suite,
+      chainId,
+      database,
+      validatorsOf,
+      record: this.#parts.recordEvidence ?? (async () => Promise.resolve()),
+      onFatal: this.#fail,
+    })
+    const founding = validatorsOf(0)
+    assert(founding !== undefined, "a genesis has validators")
+    const runs = new Runs({ suite, chainId, database, validators: founding })
+    const validator = await this.#createValidator(store, finality, blame)
     const follower = new Follower({
       suite,
       transport,
@@ -135,14 +173,69 @@ export class Ledger {
       store,
       finality,
       validators: () => this.#validatorPeers(),
-      ...(validator && { onAhead: (peer, certificate) => validator.judge(peer, certificate) }),
+      isValidator: validator !== undefined,
+      onAdopted: ({ view, height, hash }, certificate) =>
+        validator?.adopted({ view, height, hash }, certificate),
       onDamage: () => void this.#heal(),
       onFatal: this.#fail,
     })
-    this.#running = { store, finality, follower, validator }
-    await validator?.start()
+    this.#running = { store, finality, follower, validator, blame, runs }
+    await this.#startValidator(validator)
     follower.start()
     await this.#submitter.start(this.rid === undefined ? 0 : store.lastSeq(this.rid))
+  }
+
+  /** A validator, unless its key is known to be dead. */
+  async #createValidator(
+    store: BlockStore,
+    finality: Finality,
+    blame: Blame,
+  ): Promise<Validator | undefined> {
+    const { suite, transport, clock, log, database, validator: keys } = this.#parts
+    if (keys === undefined || this.#refusal !== undefined) return undefined
+    const dead = await database.get(DEAD_KEY)
+    if (dead !== undefined) {
+      const message = new TextDecoder().decode(dead)
+      this.#refusal = { code: "VALIDATOR_KEY_DEAD", message }
+      return undefined
+    }
+    return new Validator({
+      suite,
+      chainId: this.directory.net,
+      clock,
+      log,
+      store,
+      finality,
+      transport,
+      keys,
+      deltaMs: this.directory.genesis.policy.consensusDeltaMs,
+      peers: this.#validatorKeys(),
+      onBehind: (peer) => this.#running?.follower.catchUp(peer),
+      onEvidence: (evidence) => blame.accuse(evidence),
+      onRefused: (code, message) => this.#refuse(code, message),
+      onFatal: this.#fail,
+    })
+  }
+
+  /** A log that is not the one that this key wrote ends its votes, not the node. */
+  async #startValidator(validator: Validator | undefined): Promise<void> {
+    try {
+      await validator?.start()
+    } catch (error) {
+      if (!(error instanceof LedgerError)) throw error
+      this.#refuse(error.code, error.message)
+    }
+  }
+
+  /** From now on this node follows. A dead key stays dead over restarts. */
+  #refuse(code: string, message: string): void {
+    this.#refusal = { code, message }
+    this.#parts.log.warn(code, { message })
+    if (!DEAD_CODES.has(code)) return
+    const value = new TextEncoder().encode(message)
+    this.#parts.database
+      .write([{ type: "put", key: DEAD_KEY, value }], { urgent: true })
+      .catch(this.#fail)
   }
 
   stop(): void {
@@ -157,8 +250,19 @@ export class Ledger {
     return this.directory.missionByPeer(this.#parts.self.peer)?.rid
   }
 
-  get isValidator(): boolean {
-    return this.#parts.validator !== undefined
+  /** How consensus stands here; undefined on a node that is no validator. */
+  validatorStatus(): (ValidatorStatus & { readonly refusal?: Refusal }) | undefined {
+    const status = this.#live().validator?.status()
+    const refusal = this.#refusal
+    if (refusal === undefined) return status
+    const { store } = this.#live()
+    const none = { view: 0, finalView: store.head.view, silentMs: [] }
+    return { ...(status ?? none), state: "refused", refusal }
+  }
+
+  /** Validators that are known to have contradicted themselves. */
+  async accusations(): Promise<Accusation[]> {
+    return this.#live().blame.list()
   }
 
   /** Where the stored chain ends. */
@@ -273,18 +377,19 @@ export class Ledger {
   }
 
   /**
-   * Opens the store. A follower whose newest rows are damaged keeps the longest sound beginning of
-   * its ledger, and fetches the rest again; a validator must not forget what it certified.
+   * Opens the store. Where the newest rows are damaged, the longest sound beginning of the ledger is
+   * kept and the rest fetched again. A validator's promises are in its log, not here: it votes in
+   * later views only, and builds on nothing that it does not have.
    */
   async #open(): Promise<BlockStore> {
-    const { suite, database, genesisBytes, clock, log, validator } = this.#parts
+    const { suite, database, genesisBytes, clock, log } = this.#parts
     const chainId = this.directory.net
     try {
       await checkDirectoryRows(database)
       return await BlockStore.open(database, suite, chainId)
     } catch (error) {
       const isDamage = error instanceof NodeError && error.code === "STORE_DAMAGED"
-      if (!isDamage || validator !== undefined) throw error
+      if (!isDamage) throw error
       const height = await rebuildStore(database, suite, genesisBytes, clock)
       log.warn("LEDGER_REBUILT", { height, message: error.message })
       return BlockStore.open(database, suite, chainId)
@@ -310,12 +415,20 @@ export class Ledger {
   }
 
   #submit(batch: Uint8Array): number {
+    return this.#validator().submit(batch)
+  }
+
+  #validator(): Validator {
     const { validator } = this.#live()
-    if (validator === undefined) throw new NodeError("PEER_DENIED", "this node is no validator")
-    return validator.submit(batch)
+    if (validator !== undefined) return validator
+    throw new NodeError("PEER_DENIED", "this node is no validator")
   }
 
   #stored(final: Final): void {
+    for (const outcome of final.outcomes) {
+      if (outcome.type === "revoked") this.#running?.validator?.drop(outcome.mission.rid)
+    }
+    this.#running?.blame.onFinal(final)
     const isNews = this.#submitter.settle(this.#ownOf(final.entries.map(({ entry }) => entry)))
     // Rows behind a serial that became final without us knowing of it can be loaded now.
     if (isNews) this.poke().catch(this.#fail)
@@ -328,12 +441,20 @@ export class Ledger {
     return entries.filter((entry) => entry.submitter === rid)
   }
 
+  /** Transport keys of the other validators. */
   #validatorPeers(): PeerKey[] {
-    const peers = this.directory.genesis.validators.map(({ rid }) => {
+    return this.#validatorKeys().filter((peer) => peer !== this.#parts.self.peer)
+  }
+
+  /** Transport keys of all validators, by their numbers; a genesis has no others. */
+  #validatorKeys(): PeerKey[] {
+    const { genesis } = this.directory
+    const ordered = genesis.validators.toSorted((a, b) => a.rid - b.rid)
+    return ordered.map(({ rid }) => {
       const mission = this.directory.mission(rid)
-      return mission === undefined ? "" : bytesToHex(mission.facts.transportKey)
+      assert(mission !== undefined, "a validator is a founding mission")
+      return bytesToHex(mission.facts.transportKey)
     })
-    return peers.filter((peer) => peer !== "" && peer !== this.#parts.self.peer)
   }
 
   #live(): Running {

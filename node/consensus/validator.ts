@@ -2,35 +2,58 @@
  * A validator: performs what ledger/consensus.ts decides (LEDGER §8–9).
  *
  * Batches come in, are verified and wait in the mempool; `step` asks for a block, a vote goes to
- * the log before it counts, and a final block goes to the store before anybody hears of it. Effects
- * are performed one at a time, in their order. A disk that fails ends the node: nothing is tried
- * twice.
+ * the log before it leaves or counts, and a final block goes to the store before anybody hears of
+ * it. Steps are synchronous and never wait for a disk: records of one turn share a sync, and what
+ * they allow is sent when it is done. A disk that fails ends the node: nothing is tried twice.
+ *
+ * A validator that must not vote says why and leaves the rest of the node alone: it follows.
  */
 
-import { acceptBlock, buildBlock, checkProposal, type ChainHead } from "../../ledger/chain.ts"
-import type { Block } from "../../ledger/block.ts"
+import { acceptBlock } from "../../ledger/chain.ts"
+import type { FinalBlock } from "../../ledger/block.ts"
 import type { Certificate } from "../../ledger/certificate.ts"
 import { step } from "../../ledger/consensus.ts"
 import { LedgerError } from "../../ledger/errors.ts"
+import type { Evidence } from "../../ledger/evidence.ts"
 import { Mempool } from "../../ledger/mempool.ts"
+import { decodePacket, encodeMessage } from "../../ledger/message.ts"
 import {
   decodeRecord,
   encodeRecord,
   mustKeep,
-  viewOf,
+  viewOfRecord,
   type EncodedRecord,
 } from "../../ledger/record.ts"
 import { restoreConsensus } from "../../ledger/restore.ts"
-import { validatorIndex } from "../../ledger/validators.ts"
-import type { ConsensusEffect, ConsensusEvent, ConsensusState, Place } from "../../ledger/view.ts"
+import { signRun, type RunBody } from "../../ledger/run.ts"
+import type {
+  ConsensusConfig,
+  ConsensusEffect,
+  ConsensusEvent,
+  ConsensusState,
+  Place,
+} from "../../ledger/state.ts"
+import { validatorIndex, type ValidatorSet } from "../../ledger/validators.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
-import { decodeBatch, verifyBatch, type Batch, type Signer } from "../../protocol/entry.ts"
-import { BLOCK_LINGER_MS, LOG_TRIM_BYTES, LOG_TRIM_VIEWS } from "../../protocol/limits.ts"
+import { decodeBatch, encodeBatch, verifyBatch, type Batch, type Signer } from "../../protocol/entry.ts"
+import { TarbartaError } from "../../protocol/errors.ts"
+import {
+  BLOCK_LINGER_MS,
+  LOG_TRIM_BYTES,
+  LOG_TRIM_VIEWS,
+  RESUBMIT_BYTES_MAX,
+} from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
+import { encodeBlob, encodeNumber, PROTOCOLS } from "../../protocol/wire.ts"
 import type { Clock, Timer } from "../clock.ts"
 import { NodeError } from "../errors.ts"
+import type { PeerKey, Transport } from "../network/transport.ts"
 import type { BlockStore } from "../store/blocks.ts"
+import { keptOperations } from "./blame.ts"
 import type { Finality } from "./finality.ts"
+import { Heads } from "./heads.ts"
+import { Packets } from "./packets.ts"
+import { Probe } from "./runs.ts"
 import type { LedgerLog } from "./submitter.ts"
 
 /** The write-ahead log, as far as it is needed here; the real one is store/wal.ts. */
@@ -48,6 +71,8 @@ export interface ValidatorKeys {
   readonly wal: ConsensusLog
   /** What the log held when it was opened, oldest first. */
   readonly records: readonly EncodedRecord[]
+  /** Which log that is, how often it was opened, and what makes this opening unlike any other. */
+  readonly run: Pick<RunBody, "logId" | "counter" | "nonce">
 }
 
 export interface ValidatorParts {
@@ -57,22 +82,56 @@ export interface ValidatorParts {
   readonly log: LedgerLog
   readonly store: BlockStore
   readonly finality: Finality
+  readonly transport: Transport
   readonly keys: ValidatorKeys
-  /** The validator cannot go on: disk, log or key. */
+  /** Δ, in ms. */
+  readonly deltaMs: number
+  /** Transport keys of the validators, by number. */
+  readonly peers: readonly PeerKey[]
+  /** A peer has a later final block. */
+  readonly onBehind: (peer: PeerKey) => void
+  readonly onEvidence: (evidence: Evidence) => void
+  /** This key must not vote any more; the node goes on as a follower. */
+  readonly onRefused: (code: string, why: string) => void
+  /** The node cannot go on: its disk failed, or there is a defect. */
   readonly onFatal: (error: unknown) => void
+}
+
+/** How consensus stands here, for whoever asks. */
+export interface ValidatorStatus {
+  /** `asking` before the first vote: too few others have answered yet. */
+  readonly state: "asking" | "voting" | "refused"
+  readonly view: number
+  readonly finalView: number
+  /** Milliseconds since something came from each validator, by number; 0 for ourselves. */
+  readonly silentMs: readonly number[]
 }
 
 export class Validator {
   readonly #parts: ValidatorParts
   readonly #mempool = new Mempool()
+  readonly #heads: Heads
   /** Keys under which batches of the mempool were verified; a batch never changes. */
   readonly #verified = new WeakMap<Batch, Uint8Array>()
-  readonly #events: ConsensusEvent[] = []
+  readonly #set: ValidatorSet
+  readonly #config: ConsensusConfig
+  readonly #packets: Packets
+  #probe: Probe | undefined
+  #events: ConsensusEvent[] = []
   #state: ConsensusState | undefined
   #isWorking = false
   #isRunning = false
+  #isRefused = false
+  /** Records of the turn under way, and the number of the last one. */
+  #records: EncodedRecord[] = []
+  #lastSeq = 0
+  #syncedSeq = 0
+  /** Messages that wait for their record. */
+  #held: (Extract<ConsensusEffect, { type: "send" }> & { readonly bytes: Uint8Array })[] = []
   #wanted: { readonly view: number; readonly parent: Place } | undefined
-  #built: { readonly hash: Uint8Array; readonly head: ChainHead } | undefined
+  /** Blocks whose judgement waits for the directory. */
+  #parked: Extract<ConsensusEffect, { type: "checkBlock" }>[] = []
+  #timer: Timer | undefined
   #lingerTimer: Timer | undefined
   #lastBlockMs = -BLOCK_LINGER_MS
   /** Oldest view of the log, as far as is known. */
@@ -80,46 +139,97 @@ export class Validator {
   /** Bytes of records that the log has grown by since it was rewritten. */
   #loggedBytes = 0
 
+  /**
+   * @throws LedgerError `CONSENSUS_KEY` when the genesis does not have our key.
+   */
   constructor(parts: ValidatorParts) {
     this.#parts = parts
-  }
-
-  /**
-   * Takes up where the log ends: what it made final is stored again if the store lacks it.
-   *
-   * @throws LedgerError `CONSENSUS_KEY` when the genesis does not have our key, `CONSENSUS_KEY_DEAD`
-   * and `RECORD_*` when the log is not the one that our votes went to; NodeError from the disk.
-   */
-  async start(): Promise<void> {
-    const { suite, chainId, store, finality, keys } = this.#parts
-    const { epoch, view, height, hash } = store.head
+    const { suite, chainId, finality, keys, deltaMs, transport, onFatal } = parts
+    const { epoch } = finality.head
     const validators = finality.validatorsOf(epoch)
     const self = validators && validatorIndex(validators, keys.consensusKey)
     if (validators === undefined || self === undefined) {
       throw new LedgerError("CONSENSUS_KEY", `consensus: our key is not a validator's in ${epoch}`)
     }
-    const certificate = height === 0 ? undefined : (await store.row(height)).certificate
-    const records = keys.records.map((record) => decodeRecord(suite, record))
-    const config = { suite, chainId, validators, self, sign: keys.sign }
-    const restored = restoreConsensus(config, { view, height, hash }, certificate, records)
-    this.#state = restored.state
-    this.#oldestView = Math.min(view, ...keys.records.slice(0, 1).map(viewOf))
+    this.#set = validators
+    this.#heads = new Heads({
+      suite,
+      finality,
+      mempool: this.#mempool,
+      isVerified: (batch, submitKey) => {
+        const key = this.#verified.get(batch)
+        return key !== undefined && equalBytes(key, submitKey)
+      },
+    })
+    const hasWork = (parent: Uint8Array): boolean => this.#heads.hasWork(parent)
+    this.#config = { suite, chainId, validators, self, sign: keys.sign, deltaMs, hasWork }
+    this.#packets = new Packets({
+      transport,
+      epoch,
+      finalView: () => this.#state?.final.view ?? finality.head.view,
+      peers: parts.peers.map((peer, index) => (index === self ? undefined : peer)),
+      onBug: onFatal,
+    })
+  }
+
+  /**
+   * Takes up where the log ends, once enough other validators have seen no later run of this key.
+   *
+   * @throws LedgerError `CONSENSUS_KEY_DEAD` and `RECORD_*` when the log is not the one that our
+   * votes went to.
+   */
+  async start(): Promise<void> {
+    // The same again when we may vote; what is wrong with the log is better known now.
+    await this.#restore()
+    const { suite, chainId, transport, clock, keys, peers, onFatal } = this.#parts
+    const { self, sign } = this.#config
+    this.#oldestView = Math.min(...keys.records.slice(0, 1).map(viewOfRecord))
     for (const { payload } of keys.records) this.#loggedBytes += payload.length
+    const body = { epoch: this.#set.epoch, signer: self, ...keys.run }
     this.#isRunning = true
-    // What is submitted meanwhile waits: these effects come first, and one at a time.
-    this.#isWorking = true
-    try {
-      for (const effect of restored.effects) await this.#perform(effect)
-    } finally {
-      this.#isWorking = false
+    if (this.#set.quorum === 1) {
+      await this.#begin()
+      return
     }
-    await this.#work()
+    this.#probe = new Probe({
+      suite,
+      chainId,
+      validators: this.#set,
+      transport,
+      clock,
+      peers: peers.filter((_, index) => index !== self),
+      run: signRun(chainId, body, sign),
+      onClear: () => void this.#begin(),
+      onContradiction: (why) => this.#refuse("VALIDATOR_KEY_DEAD", why),
+      onBug: onFatal,
+    })
+    this.#probe.start()
   }
 
   stop(): void {
     this.#isRunning = false
+    this.#probe?.stop()
+    this.#timer?.cancel()
     this.#lingerTimer?.cancel()
   }
+
+  status(): ValidatorStatus {
+    const { clock, finality } = this.#parts
+    const nowMs = clock.monotonicMs()
+    const state = this.#state
+    const isVoting = state !== undefined && !this.#isRefused
+    const silentMs = state?.heardMs.map((heardMs, index) =>
+      index === this.#config.self ? 0 : nowMs - heardMs,
+    )
+    return {
+      state: this.#isRefused ? "refused" : isVoting ? "voting" : "asking",
+      view: state?.view ?? 0,
+      finalView: state?.final.view ?? finality.head.view,
+      silentMs: silentMs ?? [],
+    }
+  }
+
+  // --- what comes in -------------------------------------------------------------------------
 
   /**
    * Takes a batch from its submitter or anybody who carries it.
@@ -137,18 +247,13 @@ export class Validator {
     if (key === undefined) {
       throw new LedgerError("BLOCK_SUBMITTER", `submitter ${batch.submitter} may not submit`)
     }
-    // What leaves a hole needs no check of its signature: the answer is the same.
+    // What leaves a hole, or is known, needs no check of its signature: the answer is the same.
     const next = this.#mempool.nextSerial(batch.submitter, serials)
-    if (batch.firstSeq > next) return next
+    if (batch.firstSeq > next || batch.firstSeq + batch.entries.length <= next) return next
     verifyBatch(suite, chainId, batch, key, bytes)
     this.#verified.set(batch, key)
     if (this.#admit(batch)) this.#feed({ type: "submitted" })
     return this.#mempool.nextSerial(batch.submitter, serials)
-  }
-
-  /** A peer has a certificate for a block above our head; with our signature it is our end. */
-  judge(peer: string, certificate: Certificate): void {
-    this.#feed({ type: "message", peer, message: { type: "certificate", certificate } })
   }
 
   #admit(batch: Batch): boolean {
@@ -161,22 +266,86 @@ export class Validator {
     }
   }
 
-  #feed(event: ConsensusEvent): void {
-    this.#events.push(event)
-    if (this.#isWorking || !this.#isRunning) return
-    void this.#work()
+  /**
+   * A packet from another validator.
+   *
+   * @returns the answer: our final view.
+   * @throws ProtocolError, LedgerError of the decoders; NodeError `PEER_DENIED` for everybody else,
+   * `NODE_BUSY` while we do not vote.
+   */
+  receive(peer: PeerKey, bytes: Uint8Array): Uint8Array {
+    const from = this.#parts.peers.indexOf(peer)
+    if (from < 0) throw new NodeError("PEER_DENIED", "only validators take part in consensus")
+    if (this.#state === undefined || this.#isRefused) {
+      throw new NodeError("NODE_BUSY", "this validator does not vote now")
+    }
+    const { epoch, finalView, messages } = decodePacket(this.#parts.suite, bytes)
+    if (epoch !== this.#set.epoch) {
+      throw new LedgerError("MESSAGE_INVALID", `packet: expected epoch ${this.#set.epoch}`)
+    }
+    if (messages.length === 0) {
+      this.#events.push({ type: "message", from, finalView, message: { type: "heartbeat" } })
+    }
+    for (const message of messages) this.#events.push({ type: "message", from, finalView, message })
+    this.#work()
+    return encodeNumber(this.#state.final.view)
   }
 
-  async #work(): Promise<void> {
-    if (this.#isWorking) return
+  /** Final blocks that this node fetched and stored stand up to here. */
+  adopted(place: Place, certificate: Certificate): void {
+    this.#feed({ type: "adopted", place, certificate })
+    this.#committed(place.view).catch((error: unknown) => this.#fail(error))
+  }
+
+  /** Revoked: nothing of it can be recorded any more. */
+  drop(submitter: number): void {
+    this.#mempool.drop(submitter)
+  }
+
+  // --- turns ---------------------------------------------------------------------------------
+
+  async #begin(): Promise<void> {
+    try {
+      const { state, effects } = await this.#restore()
+      if (!this.#isRunning) return
+      this.#state = state
+      this.#isWorking = true
+      for (const effect of effects) this.#perform(effect)
+      this.#isWorking = false
+      this.#work()
+    } catch (error) {
+      if (error instanceof LedgerError) this.#refuse(error.code, error.message)
+      else this.#fail(error)
+    }
+  }
+
+  async #restore(): Promise<ReturnType<typeof restoreConsensus>> {
+    const { suite, store, clock, keys } = this.#parts
+    const { view, height, hash } = store.head
+    const certificate = height === 0 ? undefined : (await store.row(height)).certificate
+    const records = keys.records.map((record) => decodeRecord(suite, record))
+    const place = { view, height, hash }
+    return restoreConsensus(this.#config, place, certificate, records, clock.monotonicMs())
+  }
+
+  /** Before the first vote there is nothing to tell: the restored state will know. */
+  #feed(event: ConsensusEvent): void {
+    if (this.#state === undefined || this.#isRefused) return
+    this.#events.push(event)
+    this.#work()
+  }
+
+  /** Steps until nothing is left to do; then what was decided goes to the log and out. */
+  #work(): void {
+    if (this.#isWorking || !this.#isRunning || this.#state === undefined || this.#isRefused) return
     this.#isWorking = true
+    const { clock } = this.#parts
     try {
       for (let event = this.#events.shift(); event !== undefined; event = this.#events.shift()) {
-        if (!this.#isRunning || this.#state === undefined) return
-        const { state, effects } = step(this.#state, event)
-        this.#state = state
-        for (const effect of effects) await this.#perform(effect)
+        for (const effect of step(this.#state, event, clock.monotonicMs())) this.#perform(effect)
       }
+      this.#sync()
+      this.#packets.flush()
     } catch (error) {
       this.#fail(error)
     } finally {
@@ -184,101 +353,184 @@ export class Validator {
     }
   }
 
-  /** The end. After an orderly stop, log and store are closed and refuse what was under way. */
-  #fail(error: unknown): void {
-    const wasRunning = this.#isRunning
-    this.stop()
-    if (wasRunning) this.#parts.onFatal(error)
-  }
-
-  async #perform(effect: ConsensusEffect): Promise<void> {
+  #perform(effect: ConsensusEffect): void {
+    const { log, peers, onBehind, onEvidence } = this.#parts
     switch (effect.type) {
       case "persist":
-        await this.#persist(encodeRecord(effect.record), effect.seq)
+        this.#records.push(encodeRecord(effect.record))
+        this.#lastSeq = effect.seq
         return
       case "send":
-        // The other validators of a set of one: nobody.
+        this.#send(effect)
         return
       case "buildBlock":
         this.#wanted = { view: effect.view, parent: effect.parent }
-        this.#build()
+        if (effect.isClosing) this.#build(true)
+        else this.#linger()
+        return
+      case "checkBlock":
+        this.#judge(effect)
         return
       case "deliver":
-        await this.#deliver(effect.block, effect.certificate)
+        this.#deliver(effect.blocks, effect.kept)
+        return
+      case "behind": {
+        const peer = peers[effect.from]
+        if (peer !== undefined) onBehind(peer)
+        return
+      }
+      case "resubmit":
+        this.#resubmit()
+        return
+      case "timer":
+        this.#setTimer(effect.atMs)
+        return
+      case "evidence":
+        onEvidence(effect.evidence)
         return
       case "reject":
-        this.#parts.log.warn(effect.code, { peer: effect.peer, message: effect.why })
+        log.warn(effect.code, { validator: effect.from, message: effect.why })
         return
       case "stop":
-        throw new LedgerError(effect.code, effect.why)
+        this.#refuse(effect.code, effect.why)
     }
   }
 
-  async #persist(record: EncodedRecord, seq: number): Promise<void> {
-    await this.#parts.keys.wal.append([record])
-    this.#loggedBytes += record.payload.length
-    this.#events.push({ type: "persisted", seq })
+  /** One append and one sync for all records of the turn. */
+  #sync(): void {
+    if (this.#records.length === 0) return
+    const records = this.#records
+    const seq = this.#lastSeq
+    this.#records = []
+    for (const { payload } of records) this.#loggedBytes += payload.length
+    this.#parts.keys.wal.append(records).then(
+      () => {
+        this.#syncedSeq = seq
+        const due = this.#held.filter(({ after }) => after <= seq)
+        this.#held = this.#held.filter(({ after }) => after > seq)
+        for (const message of due) this.#packets.add(message.bytes, message)
+        this.#feed({ type: "persisted", seq })
+      },
+      (error: unknown) => this.#fail(error),
+    )
   }
+
+  #send(effect: Extract<ConsensusEffect, { type: "send" }>): void {
+    if (this.#set.validators.length === 1) return
+    const bytes = encodeMessage(effect.message)
+    if (effect.after > this.#syncedSeq) this.#held.push({ ...effect, bytes })
+    else this.#packets.add(bytes, effect)
+  }
+
+  #setTimer(atMs: number | undefined): void {
+    const { clock } = this.#parts
+    this.#timer?.cancel()
+    this.#timer = undefined
+    if (atMs === undefined) return
+    this.#timer = clock.after(Math.max(0, atMs - clock.monotonicMs()), () => {
+      this.#feed({ type: "tick" })
+    })
+  }
+
+  /** Batches that wait here may have reached no other validator. */
+  #resubmit(): void {
+    const { transport, finality, peers } = this.#parts
+    const batches: Uint8Array[] = []
+    let length = 0
+    for (const batch of this.#mempool.take(finality.head.serials)) {
+      const bytes = encodeBatch(batch)
+      length += bytes.length
+      if (length > RESUBMIT_BYTES_MAX) break
+      batches.push(bytes)
+    }
+    const connected = new Set(transport.connected())
+    for (const [index, peer] of peers.entries()) {
+      if (index === this.#config.self || !connected.has(peer)) continue
+      for (const batch of batches) {
+        transport.request(peer, PROTOCOLS.submit, encodeBlob(batch)).catch((error: unknown) => {
+          // Lost or refused: its submitter sends it too, and we shall again.
+          if (!(error instanceof TarbartaError)) this.#fail(error)
+        })
+      }
+    }
+  }
+
+  // --- blocks --------------------------------------------------------------------------------
 
   /** Builds at once after a quiet spell; right after a block it collects for a while. */
-  #build(): void {
-    const { clock, finality, suite } = this.#parts
-    const wanted = this.#wanted
-    if (wanted === undefined || this.#lingerTimer !== undefined || !this.#isRunning) return
-    // The block below is certified and not final yet; its delivery comes back here.
-    if (!equalBytes(wanted.parent.hash, finality.head.hash)) return
+  #linger(): void {
+    const { clock } = this.#parts
+    if (this.#lingerTimer !== undefined) return
     const waitMs = this.#lastBlockMs + BLOCK_LINGER_MS - clock.monotonicMs()
-    if (waitMs > 0) {
-      this.#lingerTimer = clock.after(waitMs, () => {
-        this.#lingerTimer = undefined
-        try {
-          this.#build()
-        } catch (error) {
-          this.#fail(error)
-        }
-      })
+    if (waitMs <= 0) {
+      this.#build(false)
       return
     }
+    this.#lingerTimer = clock.after(waitMs, () => {
+      this.#lingerTimer = undefined
+      try {
+        this.#build(false)
+        this.#work()
+      } catch (error) {
+        this.#fail(error)
+      }
+    })
+  }
+
+  #build(isClosing: boolean): void {
+    const wanted = this.#wanted
+    if (wanted === undefined || !this.#isRunning) return
     this.#wanted = undefined
-    const { head, submitKeyOf } = finality
-    const { view } = wanted
-    const batches = this.#mempool
-      .take(head.serials)
-      // Its mission may have been revoked since.
-      .filter((batch) => submitKeyOf(batch.submitter, head.height + 1) !== undefined)
-    if (batches.length === 0) {
-      this.#feed({ type: "blockBuilt", view, block: undefined, more: false })
+    const { view, parent } = wanted
+    const { clock } = this.#parts
+    const block = this.#heads.build(parent.hash, view, isClosing, clock.now())
+    if (block !== undefined) this.#lastBlockMs = clock.monotonicMs()
+    this.#events.push({ type: "blockBuilt", view, block })
+  }
+
+  #judge(effect: Extract<ConsensusEffect, { type: "checkBlock" }>): void {
+    const { clock, log } = this.#parts
+    const judgement = this.#heads.judge(effect.block, clock.now())
+    if (judgement === undefined) {
+      this.#parked.push(effect)
       return
     }
-    const nowMs = clock.now()
-    const block = buildBlock(suite, head, view, batches, nowMs)
-    const { timeMs } = block.header
-    const after = checkProposal(suite, head, block, submitKeyOf, timeMs, this.#isVerified)
-    this.#built = { hash: after.hash, head: after }
-    const more = this.#mempool.hasWork(after.serials)
-    this.#feed({ type: "blockBuilt", view, block, more })
+    const { verdict, why } = judgement
+    const { hash, block } = effect
+    if (why !== undefined) log.warn("CONSENSUS_BLOCK", { view: block.header.view, message: why })
+    if (verdict === "valid") this.#lastBlockMs = clock.monotonicMs()
+    this.#events.push({ type: "blockChecked", hash, verdict })
   }
 
-  readonly #isVerified = (batch: Batch, submitKey: Uint8Array): boolean => {
-    const key = this.#verified.get(batch)
-    return key !== undefined && equalBytes(key, submitKey)
+  /** Final blocks go to the store one after another; consensus does not wait for them. */
+  #deliver(blocks: readonly FinalBlock[], kept: readonly Certificate[]): void {
+    this.#parts.finality
+      .exclusive(async () => this.#store(blocks, kept))
+      .catch((error: unknown) => this.#fail(error))
   }
 
-  async #deliver(block: Block, certificate: Certificate): Promise<void> {
-    const { suite, finality, clock } = this.#parts
-    if (block.header.height <= finality.head.height) return
-    const final = { block, certificate, links: [] }
-    const built = this.#built
-    const head =
-      built !== undefined && equalBytes(built.hash, certificate.blockHash)
-        ? built.head
-        : acceptBlock(suite, finality.head, final, finality)
-    this.#built = undefined
-    await finality.commit([finality.fold(final, head)])
-    this.#lastBlockMs = clock.monotonicMs()
-    this.#mempool.forget(head.serials)
-    await this.#trim(head.view)
-    this.#build()
+  async #store(blocks: readonly FinalBlock[], kept: readonly Certificate[]): Promise<void> {
+    const { suite, finality } = this.#parts
+    const staged = blocks
+      .filter(({ block }) => block.header.height > finality.head.height)
+      .map((final, index) => {
+        const hash = final.links[0]?.parent ?? final.certificate.blockHash
+        const head = this.#heads.of(hash) ?? acceptBlock(suite, finality.head, final, finality)
+        return finality.fold(final, head, index === 0 ? keptOperations(kept) : [])
+      })
+    await finality.commit(staged)
+    await this.#committed(finality.head.view)
+  }
+
+  /** After blocks are in the store: what they decided is forgotten, and what waited for them goes on. */
+  async #committed(finalView: number): Promise<void> {
+    this.#mempool.forget(this.#parts.finality.head.serials)
+    this.#heads.forget()
+    const parked = this.#parked
+    this.#parked = []
+    for (const effect of parked) this.#judge(effect)
+    this.#feed({ type: "submitted" })
+    await this.#trim(finalView)
   }
 
   /** Old records go now and then; the log stays far below its limit, however large blocks are. */
@@ -288,5 +540,24 @@ export class Validator {
     this.#oldestView = finalView
     this.#loggedBytes = 0
     await this.#parts.keys.wal.trim((record) => mustKeep(record, finalView))
+  }
+
+  // --- endings -------------------------------------------------------------------------------
+
+  /** Never vote again in this run; the node follows. */
+  #refuse(code: string, why: string): void {
+    if (this.#isRefused) return
+    this.#isRefused = true
+    this.stop()
+    this.#held = []
+    this.#parts.log.warn(code, { message: why })
+    this.#parts.onRefused(code, why)
+  }
+
+  /** The end. After an orderly stop, log and store are closed and refuse what was under way. */
+  #fail(error: unknown): void {
+    const wasRunning = this.#isRunning
+    this.stop()
+    if (wasRunning) this.#parts.onFatal(error)
   }
 }

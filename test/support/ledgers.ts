@@ -31,13 +31,18 @@ export class SimulatedLogFile implements ConsensusLog {
   records: EncodedRecord[] = []
   #inFlight: { records: EncodedRecord[]; life: number } | undefined
   #life = 0
+  readonly #random: (length: number) => Uint8Array
+  readonly #id: Uint8Array
+  #openings = 0
   /** Appends synced so far. */
   syncs = 0
   /** Called when an append starts; a test may crash the machine here. */
   onAppend: (() => void) | undefined
 
-  constructor(clock: VirtualClock) {
+  constructor(clock: VirtualClock, name: string) {
     this.#clock = clock
+    this.#random = seededRandom(`log ${name}`)
+    this.#id = this.#random(16)
   }
 
   append(records: readonly EncodedRecord[]): Promise<void> {
@@ -54,6 +59,12 @@ export class SimulatedLogFile implements ConsensusLog {
       })
       this.onAppend?.()
     })
+  }
+
+  /** Counts an opening, as the real file does. */
+  open(): { logId: Uint8Array; counter: number; nonce: Uint8Array } {
+    this.#openings += 1
+    return { logId: this.#id, counter: this.#openings, nonce: this.#random(16) }
   }
 
   trim(isKept: (record: EncodedRecord) => boolean): Promise<void> {
@@ -132,7 +143,7 @@ export class LedgerNode {
     this.#world = world
     this.post = post
     this.disk = new SimulatedDisk({ clock: world.clock, syncMs: 1 })
-    this.wal = new SimulatedLogFile(world.clock)
+    this.wal = new SimulatedLogFile(world.clock, post.code)
   }
 
   get isUp(): boolean {
@@ -178,6 +189,7 @@ export class LedgerNode {
           sign: validator.consensus.sign,
           wal: this.wal,
           records: [...this.wal.records],
+          run: this.wal.open(),
         },
       }),
       log: { warn: (event) => this.warnings.push(event) },

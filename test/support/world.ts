@@ -52,7 +52,7 @@ export class NodeWorld {
     this.posts = this.ministry.posts.map((post) => ({
       post,
       disk: new SimulatedDisk(),
-      wal: new SimulatedLogFile(this.clock),
+      wal: new SimulatedLogFile(this.clock, post.code),
       node: undefined,
       skewMs: 0,
       life: 0,
@@ -116,7 +116,8 @@ export class NodeWorld {
             consensusKey: validator.consensus.publicKey,
             sign: validator.consensus.sign,
             wal: here.wal,
-            records: here.wal.records,
+            records: [...here.wal.records],
+            run: here.wal.open(),
           },
         }),
       },
