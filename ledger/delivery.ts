@@ -40,10 +40,7 @@ export function deliver(state: ConsensusState): void {
 }
 
 /** From the newest final block down to the first that was not delivered; undefined: not yet. */
-function chainToDeliver(
-  state: ConsensusState,
-  certificate: Certificate,
-): HeldBlock[] | undefined {
+function chainToDeliver(state: ConsensusState, certificate: Certificate): HeldBlock[] | undefined {
   const chain: HeldBlock[] = []
   let { hash } = state.final
   while (!equalBytes(hash, state.delivered.hash)) {

@@ -119,7 +119,11 @@ function decodeMessage(suite: Suite, type: number, body: Uint8Array): Message {
     case TYPES.proposal: {
       const reader = new FieldReader(body, "proposal")
       const vote = decodeVote(reader.view("vote", VOTE_BYTES))
-      return { type: "proposal", vote, block: decodeBlock(suite, reader.view("block", reader.left)) }
+      return {
+        type: "proposal",
+        vote,
+        block: decodeBlock(suite, reader.view("block", reader.left)),
+      }
     }
     case TYPES.fetch: {
       const reader = new FieldReader(body, "fetch")

@@ -45,7 +45,10 @@ export function giveUp(state: ConsensusState, nowMs: number): void {
   if (own.nullify !== undefined || own.finalize !== undefined) return
   const { deltaMs, validators, self } = state.config
   const leader = leaderOf(validators, state.view)
-  if (leader !== self && (view.votes.nullify[leader] !== undefined || isGone(state, leader, nowMs))) {
+  if (
+    leader !== self &&
+    (view.votes.nullify[leader] !== undefined || isGone(state, leader, nowMs))
+  ) {
     nullify(state, nowMs)
     return
   }
@@ -87,7 +90,11 @@ export function repeat(state: ConsensusState, nowMs: number): void {
     }
     const { entry } = state
     if (entry !== undefined) {
-      state.out.push({ type: "send", message: { type: "certificate", certificate: entry }, after: 0 })
+      state.out.push({
+        type: "send",
+        message: { type: "certificate", certificate: entry },
+        after: 0,
+      })
     }
     state.out.push({ type: "resubmit" })
   }

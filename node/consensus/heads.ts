@@ -90,7 +90,10 @@ export class Heads {
       return { verdict: "invalid", why: `${error.code}: ${error.message}` }
     }
     if (isTimely(block.header, nowMs)) return { verdict: "valid" }
-    return { verdict: "untimely", why: `dated ${block.header.timeMs - nowMs} ms ahead of our clock` }
+    return {
+      verdict: "untimely",
+      why: `dated ${block.header.timeMs - nowMs} ms ahead of our clock`,
+    }
   }
 
   /** Forgets what is final now, and what stood beside it. */

@@ -35,7 +35,13 @@ import type {
 } from "../../ledger/state.ts"
 import { validatorIndex, type ValidatorSet } from "../../ledger/validators.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
-import { decodeBatch, encodeBatch, verifyBatch, type Batch, type Signer } from "../../protocol/entry.ts"
+import {
+  decodeBatch,
+  encodeBatch,
+  verifyBatch,
+  type Batch,
+  type Signer,
+} from "../../protocol/entry.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
 import {
   BLOCK_LINGER_MS,

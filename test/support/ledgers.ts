@@ -6,6 +6,7 @@
 import { Ledger } from "../../node/consensus/ledger.ts"
 import type { Final } from "../../node/consensus/finality.ts"
 import type { EncodedRecord } from "../../ledger/record.ts"
+import type { Refusal } from "../../node/consensus/ledger.ts"
 import type { ConsensusLog } from "../../node/consensus/validator.ts"
 import { NodeError } from "../../node/errors.ts"
 import type { Transport } from "../../node/network/transport.ts"
@@ -70,6 +71,17 @@ export class SimulatedLogFile implements ConsensusLog {
   trim(isKept: (record: EncodedRecord) => boolean): Promise<void> {
     this.records = this.records.filter(isKept)
     return Promise.resolve()
+  }
+
+  /** All of the file, as a backup has it. */
+  copy(): { records: EncodedRecord[]; openings: number } {
+    return { records: [...this.records], openings: this.#openings }
+  }
+
+  /** A backup is put back, or another machine starts from it. */
+  restore({ records, openings }: { records: EncodedRecord[]; openings: number }): void {
+    this.records = [...records]
+    this.#openings = openings
   }
 
   /** Power off. */
@@ -164,6 +176,11 @@ export class LedgerNode {
     return this.#life === undefined ? -1 : this.ledger.head().height
   }
 
+  /** Why this post's validator key does not vote, if it has one. */
+  get refusal(): Refusal | undefined {
+    return this.ledger.validatorStatus()?.refusal
+  }
+
   /** The next sync of the database fails, as a dying disk would. */
   failNextWrite(): void {
     this.#life?.simulated.failNextWrite()
@@ -192,6 +209,9 @@ export class LedgerNode {
           run: this.wal.open(),
         },
       }),
+      recordEvidence: async (payload) => {
+        await this.submit((seq) => this.#entry("evidence", seq, payload))
+      },
       log: { warn: (event) => this.warnings.push(event) },
       onFatal: (error) => this.failures.push(error),
     })
@@ -253,9 +273,12 @@ export class LedgerNode {
   }
 
   governance(payload: Uint8Array): (seq: number) => Entry {
+    return (seq) => this.#entry("governance", seq, payload)
+  }
+
+  #entry(type: "governance" | "evidence", seq: number, payload: Uint8Array): Entry {
     const { clock, ministry } = this.#world
-    return (seq) =>
-      payloadEntry(ministry.suite, "governance", this.post.rid, seq, clock.now(), payload)
+    return payloadEntry(ministry.suite, type, this.post.rid, seq, clock.now(), payload)
   }
 }
 

@@ -1,0 +1,244 @@
+import { beforeEach, describe, expect, it } from "vitest"
+import { decodeFinalBlock } from "../../../ledger/block.ts"
+import { encodeMessage, encodePacket } from "../../../ledger/message.ts"
+import { signVote, type Vote, type VoteKind } from "../../../ledger/vote.ts"
+import type { ProtocolSpec } from "../../../node/network/transport.ts"
+import { encodeBlob, PROTOCOLS } from "../../../protocol/wire.ts"
+import { LedgerWorld, type LedgerNode } from "../../support/ledgers.ts"
+import { named } from "../../support/ledger.ts"
+
+const VALIDATORS = 4
+const POSTS = 6
+const MINUTE_MS = 60_000
+
+let world: LedgerWorld
+
+async function found(seed: string): Promise<void> {
+  world = new LedgerWorld(POSTS, seed, { validators: VALIDATORS, link: { delayMs: 20 } })
+  await world.start()
+}
+
+const mission = (): LedgerNode => world.node(POSTS - 1)
+
+/** Something is submitted by a mission that does not vote, and becomes final everywhere that is up. */
+async function record(): Promise<void> {
+  await world.during(mission().submit())
+  await world.untilQuiet(10 * MINUTE_MS)
+}
+
+/** The posts that are up have one chain, and it verifies. */
+async function checkOneChain(): Promise<void> {
+  const chains: Uint8Array[][] = []
+  for (const node of world.nodes) if (node.isUp) chains.push(await world.blocksOf(node))
+  for (const chain of chains) {
+    const hashes = chain.map((bytes) => decodeFinalBlock(world.ministry.suite, bytes).block.header)
+    const first = (chains[0] ?? []).map(
+      (bytes) => decodeFinalBlock(world.ministry.suite, bytes).block.header,
+    )
+    expect(hashes).toEqual(first)
+  }
+  for (const node of world.nodes) expect(node.failures).toEqual([])
+}
+
+function voteBy(index: number, kind: VoteKind, view: number, hash: Uint8Array): Vote {
+  const keys = world.ministry.validators[index]
+  if (keys === undefined) throw new Error(`no validator ${index}`)
+  const blockHash = kind === "nullify" ? new Uint8Array(32) : hash
+  const body = { kind, epoch: 0, view, blockHash }
+  return signVote(world.ministry.net, body, index, keys.consensus.sign)
+}
+
+/** A peer says something by hand, in the place of its node. */
+async function say(from: number, to: number, protocol: ProtocolSpec, bytes: Uint8Array) {
+  const transport = world.network.transport(world.node(from).post.peer)
+  const peers = world.nodes.map(({ post }) => ({ peer: post.peer, addresses: [], keep: true }))
+  transport.setMembers(peers)
+  await transport.start()
+  await world.clock.runFor(1_000)
+  return world.during(transport.request(world.node(to).post.peer, protocol, bytes))
+}
+
+describe("four validators", () => {
+  beforeEach(async () => found("four"))
+
+  it("make one chain with everybody, and are silent when nothing waits", async () => {
+    for (let round = 0; round < 5; round++) await record()
+    await checkOneChain()
+    expect(mission().ledger.lastSeq(POSTS)).toBe(5)
+    const syncs = world.nodes.map(({ wal }) => wal.syncs)
+    const { height } = mission()
+    await world.clock.runFor(60 * MINUTE_MS)
+    expect(world.nodes.map(({ wal }) => wal.syncs)).toEqual(syncs)
+    expect(mission().height).toBe(height)
+  })
+
+  it("go on without any one of them, headquarters included, which is back afterwards", async () => {
+    for (let down = 0; down < VALIDATORS; down++) {
+      world.node(down).crash()
+      await record()
+      await world.during(world.node(down).start())
+      await record()
+      await checkOneChain()
+      expect(world.node(down).ledger.validatorStatus()?.state).toBe("voting")
+    }
+  })
+
+  it("decide nothing by two, and go on at once when a third is back", async () => {
+    world.node(0).crash()
+    world.node(1).crash()
+    await world.during(mission().submit())
+    const { height } = mission()
+    await world.clock.runFor(60 * MINUTE_MS)
+    expect(mission().height).toBe(height)
+    await world.during(world.node(1).start())
+    await world.untilQuiet(MINUTE_MS)
+    expect(mission().height).toBeGreaterThan(height)
+    await checkOneChain()
+  })
+
+  it("come back from a cut of an hour without waiting longer for that", async () => {
+    const peers = world.nodes.map(({ post }) => post.peer)
+    world.network.partition([peers.slice(0, 2), peers.slice(2)])
+    await world.during(mission().submit())
+    await world.clock.runFor(60 * MINUTE_MS)
+    world.network.heal()
+    await world.untilQuiet(MINUTE_MS)
+    await checkOneChain()
+  })
+
+  it("lose nothing that was final when all crash at once and one disk is gone", async () => {
+    await record()
+    await record()
+    for (let index = 0; index < VALIDATORS; index++) world.node(index).crash()
+    const empty = new LedgerWorld(POSTS, "four", { validators: VALIDATORS }).node(0)
+    world.node(0).disk.restore(empty.disk.snapshot())
+    world.node(0).wal.restore(empty.wal.copy())
+    for (let index = 0; index < VALIDATORS; index++) await world.during(world.node(index).start())
+    await record()
+    await checkOneChain()
+    expect(mission().ledger.lastSeq(POSTS)).toBe(3)
+    expect(world.node(0).refusal?.code).toBe("VALIDATOR_KEY_DEAD")
+  })
+
+  it("bring one that was away for long up to date, and it votes again", async () => {
+    world.node(2).crash()
+    for (let round = 0; round < 40; round++) await record()
+    await world.during(world.node(2).start())
+    await world.untilQuiet(10 * MINUTE_MS)
+    world.node(3).crash()
+    await record()
+    await checkOneChain()
+  })
+
+  it("heal what rotted on one of their disks from the others", async () => {
+    for (let round = 0; round < 3; round++) await record()
+    const node = world.node(1)
+    await world.during(node.stop())
+    node.rotten.add("ledger/head")
+    await world.during(node.start())
+    await record()
+    await checkOneChain()
+    await world.during(node.ledger.verifyAll())
+  })
+})
+
+describe("a validator's key", () => {
+  beforeEach(async () => found("keys"))
+
+  it("is dead when its disk was put back, and its node follows", async () => {
+    const node = world.node(2)
+    await record()
+    const backup = { disk: node.disk.snapshot(), log: node.wal.copy() }
+    await world.during(node.stop())
+    await world.during(node.start())
+    await record()
+    node.crash()
+    node.disk.restore(backup.disk)
+    node.wal.restore(backup.log)
+    await world.during(node.start())
+    await world.clock.runUntil(() => node.refusal !== undefined, MINUTE_MS)
+    expect(node.refusal?.code).toBe("VALIDATOR_KEY_DEAD")
+    await record()
+    await checkOneChain()
+    // It is remembered, even if the peers were not there to be asked.
+    await world.during(node.stop())
+    await world.during(node.start())
+    expect(node.refusal?.code).toBe("VALIDATOR_KEY_DEAD")
+  })
+
+  it("does not vote on a second machine that was cloned from the first", async () => {
+    const node = world.node(2)
+    await world.during(node.stop())
+    const image = { disk: node.disk.snapshot(), log: node.wal.copy() }
+    await world.during(node.start())
+    await record()
+    node.crash()
+    node.disk.restore(image.disk)
+    node.wal.restore(image.log)
+    await world.during(node.start())
+    await world.clock.runUntil(() => node.refusal !== undefined, MINUTE_MS)
+    expect(node.refusal?.message).toContain("another machine")
+  })
+
+  it("votes again at once after a crash", async () => {
+    world.node(3).crash()
+    const node = world.node(2)
+    node.crash()
+    await world.during(node.start())
+    await world.clock.runUntil(() => node.ledger.validatorStatus()?.state === "voting", 1_000)
+    await record()
+    await checkOneChain()
+  })
+})
+
+describe("what a validator may not do", () => {
+  beforeEach(async () => found("sins"))
+
+  it("is kept, and recorded for everybody, when it votes for two blocks in one view", async () => {
+    await record()
+    const view = (world.node(0).ledger.validatorStatus()?.view ?? 0) + 1
+    world.node(3).crash()
+    for (const name of ["one", "other"]) {
+      const vote = voteBy(3, "notarize", view, named(name))
+      const packet = encodePacket(0, 0, [encodeMessage({ type: "vote", vote })])
+      for (let to = 0; to < 3; to++) await say(3, to, PROTOCOLS.consensus, packet)
+    }
+    await world.clock.runFor(MINUTE_MS)
+    const seen = await world.during(mission().ledger.accusations())
+    expect(seen.map(({ evidence }) => evidence.first.signer)).toEqual([3])
+    expect(seen[0]?.index).toBeTypeOf("number")
+    const own = await world.during(world.node(0).ledger.accusations())
+    expect(own.length).toBe(1)
+  })
+
+  it("is refused when a mission that is no validator votes", async () => {
+    const vote = voteBy(3, "notarize", 1, named("one"))
+    const packet = encodePacket(0, 0, [encodeMessage({ type: "vote", vote })])
+    world.node(4).crash()
+    await expect(say(4, 0, PROTOCOLS.consensus, packet)).rejects.toMatchObject({
+      refusal: "PEER_DENIED",
+    })
+  })
+
+  it("is refused when it comes from another epoch, in broken bytes, or out of bounds", async () => {
+    const vote = voteBy(3, "notarize", 1, named("one"))
+    const message = encodeMessage({ type: "vote", vote })
+    world.node(3).crash()
+    const cases = [
+      [encodePacket(1, 0, [message]), "MESSAGE_INVALID"],
+      [encodePacket(0, 0, [message]).subarray(0, 100), "CODEC_TRUNCATED"],
+      [
+        encodePacket(
+          0,
+          0,
+          Array.from({ length: 65 }, () => message),
+        ),
+        "MESSAGE_INVALID",
+      ],
+    ] as const
+    for (const [packet, refusal] of cases) {
+      await expect(say(3, 0, PROTOCOLS.consensus, packet)).rejects.toMatchObject({ refusal })
+    }
+    expect(encodeBlob(message).length).toBeGreaterThan(0)
+  })
+})
