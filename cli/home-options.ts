@@ -1,4 +1,7 @@
-/** Options of the two commands that make a node's home: `network create` and `mission request`. */
+/**
+ * Options of the commands that make a node's home: `network create`, `prepare` and `found`, and
+ * `mission request`.
+ */
 
 import type { Command } from "commander"
 import { list, officers, type OfficerOption } from "./options.ts"

@@ -18,7 +18,7 @@ Examples:
   tarbarta hotline watch                               be a desk: show and ring
   tarbarta ledger verify                               check the whole ledger
 
-All but network create, mission request and audit verify need a running node.
+All but network, mission request and audit verify need a running node.
 Exit codes: 0 done, 1 unexpected, 2 wrong usage, 3 no node answers,
             4 refused or verification failed, 5 timed out.
 `
@@ -77,7 +77,7 @@ const NOUNS: readonly {
   },
   {
     name: "network",
-    about: "make a network (once, at headquarters)",
+    about: "make a network, once, by one or several founding missions",
     load: async () => (await import("./commands/network.ts")).networkCommand,
   },
   {

@@ -26,6 +26,15 @@ export function count(value: string): number {
   return Number(value)
 }
 
+/** A whole number within bounds. */
+export function wholeNumber(min: number, max: number): (value: string) => number {
+  return (value) => {
+    const number = /^[0-9]{1,9}$/.test(value) ? Number(value) : -1
+    if (number >= min && number <= max) return number
+    throw new InvalidArgumentError(`expected a whole number in ${min} … ${max}`)
+  }
+}
+
 /** Seconds, above 0. */
 export function seconds(value: string): number {
   const number = /^[0-9]{1,7}(\.[0-9]{1,3})?$/.test(value) ? Number(value) : 0

@@ -70,6 +70,8 @@ const ENGLISH = {
   "label.pending": "Pending here",
   "label.seen": "Height seen",
   "label.file": "File",
+  "label.founders": "Founding missions",
+  "label.validator": "Validator",
   "label.home": "Home",
   "fact.submitter": "Submitted by",
   "fact.serial": "Serial",
@@ -159,6 +161,19 @@ const ENGLISH = {
   "network.created": "network {name} created",
   "network.next":
     "give {file} to every mission; it is public. Read the fingerprint out to them by another channel",
+  "network.prepared": "invitation written to {file}; there is no network yet",
+  "network.nextFound":
+    "give {file} to every founding mission; it is public. Each answers with: tarbarta network found",
+  "network.answered": "founding record of {code} written to {file}",
+  "network.nextAssemble":
+    "carry {file} to headquarters and read the fingerprint out to them by another channel. Keep this home: the network file comes back to it",
+  "network.ask":
+    "Does every mission itself name the fingerprint shown for it? Make the network? [y/N] ",
+  "network.nextJoin":
+    "give {file} to every founding mission; it is public. Each takes it with: tarbarta network join. Read the fingerprint out to them by another channel",
+  "network.joined": "this home belongs to the network {name}",
+  "network.nextStart":
+    "compare the fingerprint with headquarters by another channel, then: tarbarta node start",
   "mission.requested": "request of {code} written to {file}",
   "mission.next":
     "carry it to headquarters and read the fingerprint out to them by another channel",
@@ -243,6 +258,8 @@ const BENGALI: Record<Word, string> = {
   "label.pending": "এখানে অপেক্ষমাণ",
   "label.seen": "দেখা উচ্চতা",
   "label.file": "ফাইল",
+  "label.founders": "প্রতিষ্ঠাতা মিশন",
+  "label.validator": "যাচাইকারী",
   "label.home": "হোম",
   "fact.submitter": "জমা দিয়েছে",
   "fact.serial": "ক্রমিক",
@@ -329,6 +346,17 @@ const BENGALI: Record<Word, string> = {
   "audit.envelope": "খামটি অপরিবর্তিত",
   "network.created": "নেটওয়ার্ক {name} তৈরি হয়েছে",
   "network.next": "{file} প্রতিটি মিশনকে দিন; এটি গোপন নয়। অন্য পথে তাদের আঙুলছাপ পড়ে শোনান",
+  "network.prepared": "আমন্ত্রণ {file} ফাইলে লেখা হয়েছে; নেটওয়ার্ক এখনও তৈরি হয়নি",
+  "network.nextFound":
+    "{file} প্রতিটি প্রতিষ্ঠাতা মিশনকে দিন; এটি গোপন নয়। প্রতিটি মিশন উত্তর দেবে: tarbarta network found",
+  "network.answered": "{code} মিশনের প্রতিষ্ঠা-নথি {file} ফাইলে লেখা হয়েছে",
+  "network.nextAssemble":
+    "{file} সদর দপ্তরে পৌঁছান এবং অন্য পথে তাদের আঙুলছাপ পড়ে শোনান। এই হোম রেখে দিন: নেটওয়ার্কের ফাইল এখানেই আসবে",
+  "network.ask": "প্রতিটি মিশন নিজে কি তার পাশে দেখানো আঙুলছাপ বলেছে? নেটওয়ার্ক তৈরি করবেন? [y/N] ",
+  "network.nextJoin":
+    "{file} প্রতিটি প্রতিষ্ঠাতা মিশনকে দিন; এটি গোপন নয়। প্রতিটি মিশন তা নেবে: tarbarta network join। অন্য পথে তাদের আঙুলছাপ পড়ে শোনান",
+  "network.joined": "এই হোম এখন {name} নেটওয়ার্কের অংশ",
+  "network.nextStart": "অন্য পথে সদর দপ্তরের সাথে আঙুলছাপ মিলিয়ে নিন, তারপর: tarbarta node start",
   "mission.requested": "{code} মিশনের আবেদন {file} ফাইলে লেখা হয়েছে",
   "mission.next": "এটি সদর দপ্তরে পৌঁছান এবং অন্য পথে তাদের আঙুলছাপ পড়ে শোনান",
   "mission.ask": "মিশন নিজে কি এই আঙুলছাপ বলেছে? {code} অন্তর্ভুক্ত করবেন? [y/N] ",

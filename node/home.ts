@@ -114,7 +114,7 @@ export async function openHome(root: string): Promise<Home> {
   checkSocketPath(home)
   if ((await look(root)) === undefined) {
     throw new NodeError("HOME_MISSING", `no home at ${root}`, {
-      hint: "make one with network create (headquarters) or mission request, or give --home",
+      hint: "make one with network create, network found or mission request, or give --home",
     })
   }
   for (const folder of [root, home.keys, home.store, home.wal, home.run]) {

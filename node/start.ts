@@ -17,11 +17,12 @@ import type { ValidatorKeys } from "./consensus/validator.ts"
 import { NodeError } from "./errors.ts"
 import { lockHome, openHome, type Home } from "./home.ts"
 import { readKdfProfile } from "./kdf.ts"
+import { KEY_NAMES } from "./keys.ts"
 import { openKeystore, type Keystore } from "./keystore.ts"
 import { createLog, type Log } from "./log.ts"
 import { createHost } from "./network/host.ts"
 import { TarbartaNode, type NodeKeys } from "./node.ts"
-import { KEY_NAMES, readGenesis } from "./setup.ts"
+import { readGenesis } from "./setup.ts"
 import type { Database } from "./store/database.ts"
 import { openDatabase } from "./store/level.ts"
 import { sealDatabase } from "./store/sealed.ts"
@@ -47,8 +48,8 @@ const random = (length: number): Uint8Array => randomFillSync(new Uint8Array(len
 /**
  * Starts the node of a home. Resolves when the local API answers.
  *
- * @throws NodeError `HOME_*`, `STORE_*`, `KEYSTORE_*`, `CONFIG_INVALID`, `PORT_IN_USE`,
- * `NODE_RUNNING`.
+ * @throws NodeError `HOME_*`, `STORE_*`, `KEYSTORE_*`, `CONFIG_INVALID`, `GENESIS_MISSING`,
+ * `PORT_IN_USE`, `NODE_RUNNING`.
  */
 export async function startNode(options: StartOptions): Promise<RunningNode> {
   const home = await openHome(options.home)

@@ -47,6 +47,8 @@ export const LABELS = {
   possession: "TB1/possession",
   officer: "TB1/officer",
   epochKeys: "TB1/epoch-keys",
+  invitation: "TB1/invitation",
+  founding: "TB1/founding",
   genesis: "TB1/genesis",
   validator: "TB1/validator",
   proposal: "TB1/proposal",

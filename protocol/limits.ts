@@ -119,6 +119,10 @@ export const MISSIONS_MAX = 128
 export const GENESIS_BYTES_MAX = 4 * MIB
 /** Largest request file of a mission. */
 export const REQUEST_BYTES_MAX = 40 * KIB
+/** Largest invitation to found a network: 16 governance members and 128 seats fit. */
+export const INVITATION_BYTES_MAX = 64 * KIB
+/** Largest founding record: a request, and the proofs of a validator's four keys. */
+export const FOUNDING_BYTES_MAX = 48 * KIB
 /** Largest statement of a validator's keys. */
 export const VALIDATOR_BYTES_MAX = 4 * KIB
 /** Members of governance; thresholds are at most this. */

@@ -5,7 +5,7 @@ import type { MissionInfo } from "../../node/api/shapes.ts"
 import { GENESIS_BYTES_MAX, REQUEST_BYTES_MAX } from "../../protocol/limits.ts"
 import { NodeError } from "../../node/errors.ts"
 import { ProtocolError, TarbartaError } from "../../protocol/errors.ts"
-import { CliError } from "../errors.ts"
+import { confirm } from "../confirm.ts"
 import { readBytes, refuseFolder, writeBytes } from "../files.ts"
 import { homeOptions, withHomeOptions, type HomeOptions } from "../home-options.ts"
 import { passphraseFor } from "../passphrase.ts"
@@ -153,23 +153,6 @@ async function revokeMission(
   const final = await terminal.during("busy.ledger", client.submitGovernance(payloads))
   terminal.json({ code: mission.code, ...final })
   terminal.tell("mission.revoked", { code: mission.code, height: final.height })
-}
-
-async function confirm(
-  session: Session,
-  question: string,
-  options: { readonly yes: boolean | undefined; readonly advice: string },
-): Promise<void> {
-  if (options.yes === true) return
-  // With --json nobody is shown what is asked about.
-  if (!session.terminal.isAttended || session.terminal.isJson) {
-    throw new CliError("NOT_CONFIRMED", "nobody is there to be asked; nothing was changed", {
-      hint: options.advice,
-    })
-  }
-  if (!(await session.terminal.confirm(question))) {
-    throw new CliError("NOT_CONFIRMED", "not confirmed; nothing was changed")
-  }
 }
 
 async function listMissions(session: Session): Promise<void> {

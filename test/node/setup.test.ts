@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import { beforeEach, describe, expect, it, vi } from "vitest"
-import { createNetwork, type NetworkOptions } from "../../node/setup.ts"
+import { createNetwork, type NetworkOptions } from "../../node/founding.ts"
 import { verifyGenesis } from "../../protocol/governance.ts"
 import { temporaryFolder } from "../support/folder.ts"
 import { suite } from "../support/suites.ts"

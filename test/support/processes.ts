@@ -16,12 +16,14 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { NodeClient } from "../../node/api/client.ts"
 import {
-  buildAdmission,
-  buildRevocation,
+  assembleNetwork,
+  createFoundingRecord,
   createNetwork,
-  createRequest,
-  type HomeOptions,
-} from "../../node/setup.ts"
+  joinNetwork,
+  prepareNetwork,
+} from "../../node/founding.ts"
+import type { HomeOptions } from "../../node/new-home.ts"
+import { buildAdmission, buildRevocation, createRequest } from "../../node/setup.ts"
 
 export const PROGRAM = fileURLToPath(new URL("../../cli/tarbarta.js", import.meta.url))
 export const PASSPHRASE = "only for tests"
@@ -43,6 +45,12 @@ export interface Ended {
   readonly stderr: string
 }
 
+export interface ProcessNetworkOptions {
+  readonly transport?: "noise" | "tls-pq"
+  /** The first so many posts found the network together and validate; default 1. */
+  readonly validators?: number
+}
+
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Options for Node itself, such as `--import`. */
@@ -54,7 +62,7 @@ const children = new Set<ChildProcess>()
 const folders = new Set<string>()
 let isWatched = false
 
-/** A network of real processes; headquarters (the first code) is validator, relay and desk. */
+/** A network of real processes; headquarters (the first code) is the desk, validators are relays. */
 export class ProcessNetwork {
   readonly folder: string
   readonly posts: readonly ProcessPost[]
@@ -76,7 +84,7 @@ export class ProcessNetwork {
   /** Makes the homes; nothing runs yet. */
   static async create(
     codes: readonly string[],
-    options: { readonly transport?: "noise" | "tls-pq" } = {},
+    options: ProcessNetworkOptions = {},
   ): Promise<ProcessNetwork> {
     watchForEnd()
     // What governance signs here reads the profile from the environment of this process.
@@ -85,30 +93,31 @@ export class ProcessNetwork {
     folders.add(folder)
     const passphraseFile = join(folder, "passphrase")
     await writeFile(passphraseFile, `${PASSPHRASE}\n`, { mode: 0o600 })
-    const posts: ProcessPost[] = []
-    const requests = new Map<string, Uint8Array>()
-    let genesis = new Uint8Array(0)
-    for (const [index, code] of codes.entries()) {
-      const port = await freePort()
-      const home = join(folder, code.toLowerCase())
-      const made = homeOptionsOf(home, code, port)
-      if (index === 0) {
-        const network = { name: "Test ministry", origin: "test/processes", twoPerson: false }
-        const transport = options.transport ?? "noise"
-        genesis = new Uint8Array((await createNetwork({ ...made, ...network, transport })).genesis)
-      } else {
-        requests.set(code, (await createRequest({ ...made, genesis })).request)
-      }
-      posts.push(new ProcessPost({ code, home, port, passphraseFile }))
+    const homes: HomeOptions[] = []
+    for (const code of codes) {
+      homes.push(homeOptionsOf(join(folder, code.toLowerCase()), code, await freePort()))
     }
+    const founding = options.validators ?? 1
+    const genesis = await found(homes.slice(0, founding), options.transport ?? "noise")
+    const requests = new Map<string, Uint8Array>()
+    for (const made of homes.slice(founding)) {
+      requests.set(made.code, (await createRequest({ ...made, genesis })).request)
+    }
+    const posts = homes.map(({ code, home, addresses }) => {
+      const port = Number(addresses[0]?.split("/").at(-1))
+      return new ProcessPost({ code, home, port, passphraseFile })
+    })
     return new ProcessNetwork(folder, posts, genesis, requests)
   }
 
   /** Makes the homes, starts all nodes, admits the missions; everybody can send to everybody. */
-  static async start(codes: readonly string[]): Promise<ProcessNetwork> {
-    const network = await ProcessNetwork.create(codes)
+  static async start(
+    codes: readonly string[],
+    options: ProcessNetworkOptions = {},
+  ): Promise<ProcessNetwork> {
+    const network = await ProcessNetwork.create(codes, options)
     await Promise.all(network.posts.map(async (post) => post.start()))
-    for (const code of codes.slice(1)) await network.admit(code)
+    for (const code of codes.slice(options.validators ?? 1)) await network.admit(code)
     await network.untilAcquainted()
     return network
   }
@@ -299,6 +308,28 @@ export function homeOptionsOf(home: string, code: string, port: number): HomeOpt
       { name: `${code} releaser`, roles: ["releaser", "administrator"] },
     ],
   }
+}
+
+/** Founds a network of these homes, headquarters first; all of them validate. */
+async function found(
+  homes: readonly HomeOptions[],
+  transport: "noise" | "tls-pq",
+): Promise<Uint8Array> {
+  const [headquarters, ...others] = homes
+  if (headquarters === undefined) throw new RangeError("a network has headquarters")
+  const rules = { name: "Test ministry", origin: "test/processes", twoPerson: false, transport }
+  const first = { ...headquarters, ...rules }
+  if (others.length === 0) return (await createNetwork(first)).genesis
+  const founders = others.map(({ code }) => code)
+  const { invitation } = await prepareNetwork({ ...first, founders })
+  const records: Uint8Array[] = []
+  for (const made of others) {
+    records.push((await createFoundingRecord({ ...made, invitation })).record)
+  }
+  const { home, passphrase } = headquarters
+  const { genesis } = await assembleNetwork({ home, passphrase, records })
+  for (const made of others) await joinNetwork(made.home, genesis)
+  return genesis
 }
 
 /** One process from its start to its end. */
