@@ -17,6 +17,7 @@ const HINTS: Readonly<Record<string, string>> = {
   PROOF_PENDING: "the next block takes seconds; try again",
   GOVERNANCE_REFUSED: "nothing was changed; `tarbarta mission list` shows the missions as they are",
   GENESIS_INVALID: "take the genesis file that headquarters gave out",
+  FOUNDING_INVALID: "nothing was made; every invited mission brings one founding record",
   NODE_BUSY: "wait a little and try again; nothing was changed",
   FILE_DIRECTORY: "name a file in it",
 }

@@ -252,7 +252,8 @@ async function assembleNetwork(
     records.push(record)
   }
   const founders = await founding.inspectFounders(home, records)
-  for (const founder of founders) showFounder(session, founder)
+  // Headquarters' own record was made here: there is nothing to compare.
+  for (const founder of founders.slice(1)) showFounder(session, founder)
   await confirm(session, terminal.say("network.ask"), {
     yes: options.yes,
     advice: "compare the fingerprints first, then give --yes",

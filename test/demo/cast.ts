@@ -31,6 +31,10 @@ export interface PostName {
   readonly releaser: string
 }
 
+interface Named {
+  readonly fingerprint: string
+}
+
 export class DemoPost {
   readonly name: PostName
   readonly home: string
@@ -121,6 +125,38 @@ export class Cast {
 
   async post(name: PostName): Promise<DemoPost> {
     return new DemoPost(this, name, join(this.folder, name.code.toLowerCase()), await freePort())
+  }
+
+  /**
+   * Founds a network of these posts, headquarters first, all of them validators, by the ceremony for
+   * several; the network's fingerprint. `words` are the options for a post's home.
+   */
+  async found(
+    posts: readonly DemoPost[],
+    rules: readonly string[],
+    words: (post: DemoPost) => readonly string[],
+  ): Promise<string> {
+    const [headquarters, ...others] = posts
+    if (headquarters === undefined) throw new Error("a network has headquarters")
+    const own = [...rules, ...words(headquarters)]
+    if (others.length === 0) {
+      return (await headquarters.json<Named>("network", "create", ...own)).fingerprint
+    }
+    const invitation = await this.place("network.invitation")
+    const codes = others.map(({ code }) => code).join(",")
+    const invite = ["--founders", codes, "--out", invitation]
+    await headquarters.json("network", "prepare", ...own, ...invite)
+    const records: string[] = []
+    for (const post of others) {
+      const record = await this.place(`${post.code}.founding`)
+      const answer = ["--invitation", invitation, "--out", record]
+      await post.json("network", "found", ...answer, ...words(post))
+      records.push(record)
+    }
+    const assemble = ["network", "assemble", ...records, "--yes"]
+    const { fingerprint } = await headquarters.json<Named>(...assemble)
+    for (const post of others) await post.json("network", "join", this.genesis)
+    return fingerprint
   }
 
   /** A place for files of the demo. */

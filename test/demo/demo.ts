@@ -4,6 +4,7 @@
  *   npm run demo                                   the story, under a minute
  *   npm run demo -- --stay                         leaves the network up and says what to try
  *   npm run demo -- --corpus FILE [--count N]      sends the telegrams of a JSONL file as well
+ *   npm run demo -- --validators N                 the first N posts found it and vote, 1 … 5
  *   npm run demo -- --json                         prints one object at the end
  */
 
@@ -29,6 +30,7 @@ interface Options {
   readonly corpus?: string
   readonly count?: number
   readonly json?: boolean
+  readonly validators: number
 }
 
 const CORPUS_SETTLE_MS = 120_000
@@ -38,6 +40,7 @@ const options: Options = new Command("demo")
   .option("--stay", "leave the network up until Ctrl-C")
   .option("--corpus <FILE>", "send the telegrams of a JSONL file")
   .option("--count <N>", "how many of them", wholeNumber)
+  .option("--validators <N>", "how many of the posts found the network and vote", wholeNumber, 1)
   .option("--json", "print one object at the end, and nothing else")
   .parse()
   .opts()
@@ -65,7 +68,7 @@ try {
 process.exit()
 
 async function play(): Promise<DemoReport> {
-  const posts = await raiseNetwork(cast, teller)
+  const posts = await raiseNetwork(cast, teller, options.validators)
   const stage: Stage = { cast, teller, posts, traffic: new Traffic(posts) }
   const cables = await exchangeCables(stage)
   const offline = await missionAway(stage)

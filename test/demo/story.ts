@@ -49,11 +49,22 @@ export interface Stage {
 
 // --- 1. the network -------------------------------------------------------------------------
 
-/** Headquarters makes the network; four missions ask to join and are admitted through the ledger. */
-export async function raiseNetwork(cast: Cast, teller: Teller): Promise<DemoPost[]> {
-  teller.chapter("Headquarters makes a network; four missions join through the ledger")
+/**
+ * Headquarters makes the network, or the first posts found it together and validate; the others ask
+ * to join and are admitted through the ledger.
+ */
+export async function raiseNetwork(
+  cast: Cast,
+  teller: Teller,
+  validators: number,
+): Promise<DemoPost[]> {
+  teller.chapter(
+    validators === 1
+      ? "Headquarters makes a network; four missions join through the ledger"
+      : `${validators} missions found a network, and the others join through the ledger`,
+  )
   const posts = await Promise.all(POSTS.map(async (name) => cast.post(name)))
-  const [headquarters, ...missions] = posts
+  const [headquarters] = posts
   if (headquarters === undefined) throw new Error("the demo needs headquarters")
   const about = (post: DemoPost): string[] => [
     "--code",
@@ -69,22 +80,19 @@ export async function raiseNetwork(cast: Cast, teller: Teller): Promise<DemoPost
     "--officer",
     `${post.name.releaser}=releaser`,
   ]
-  const created = await headquarters.json<{ fingerprint: string }>(
-    "network",
-    "create",
-    "Bangladesh missions (demo)",
-    "--two-person",
-    ...about(headquarters),
-  )
-  teller.line(`network fingerprint, read out by telephone: ${created.fingerprint}`)
+  const founders = posts.slice(0, validators)
+  const rules = ["Bangladesh missions (demo)", "--two-person"]
+  const fingerprint = await cast.found(founders, rules, about)
+  teller.line(`network fingerprint, read out by telephone: ${fingerprint}`)
+  const applicants = posts.slice(validators)
   await Promise.all([
-    headquarters.start(),
-    ...missions.map(async (post) => {
+    ...founders.map(async (post) => post.start()),
+    ...applicants.map(async (post) => {
       await post.json("mission", "request", "--network", cast.genesis, ...about(post))
       await post.start()
     }),
   ])
-  for (const post of missions) {
+  for (const post of applicants) {
     const request = `${post.home}/${post.code}.request`
     const { height } = await headquarters.json<{ height: number }>(
       "mission",

@@ -47,8 +47,10 @@ export interface Ended {
 
 export interface ProcessNetworkOptions {
   readonly transport?: "noise" | "tls-pq"
-  /** The first so many posts found the network together and validate; default 1. */
+  /** The first so many posts validate, and found the network together; default 1. */
   readonly validators?: number
+  /** The first so many posts found the network together; default those that validate. */
+  readonly founders?: number
 }
 
 export interface RunOptions {
@@ -97,8 +99,8 @@ export class ProcessNetwork {
     for (const code of codes) {
       homes.push(homeOptionsOf(join(folder, code.toLowerCase()), code, await freePort()))
     }
-    const founding = options.validators ?? 1
-    const genesis = await found(homes.slice(0, founding), options.transport ?? "noise")
+    const founding = foundersOf(options)
+    const genesis = await found(homes.slice(0, founding), options)
     const requests = new Map<string, Uint8Array>()
     for (const made of homes.slice(founding)) {
       requests.set(made.code, (await createRequest({ ...made, genesis })).request)
@@ -117,7 +119,7 @@ export class ProcessNetwork {
   ): Promise<ProcessNetwork> {
     const network = await ProcessNetwork.create(codes, options)
     await Promise.all(network.posts.map(async (post) => post.start()))
-    for (const code of codes.slice(options.validators ?? 1)) await network.admit(code)
+    for (const code of codes.slice(foundersOf(options))) await network.admit(code)
     await network.untilAcquainted()
     return network
   }
@@ -310,18 +312,24 @@ export function homeOptionsOf(home: string, code: string, port: number): HomeOpt
   }
 }
 
-/** Founds a network of these homes, headquarters first; all of them validate. */
+function foundersOf({ founders, validators = 1 }: ProcessNetworkOptions): number {
+  return founders ?? validators
+}
+
+/** Founds a network of these homes, headquarters first. */
 async function found(
   homes: readonly HomeOptions[],
-  transport: "noise" | "tls-pq",
+  options: ProcessNetworkOptions,
 ): Promise<Uint8Array> {
   const [headquarters, ...others] = homes
   if (headquarters === undefined) throw new RangeError("a network has headquarters")
+  const { transport = "noise", validators = 1 } = options
   const rules = { name: "Test ministry", origin: "test/processes", twoPerson: false, transport }
   const first = { ...headquarters, ...rules }
   if (others.length === 0) return (await createNetwork(first)).genesis
   const founders = others.map(({ code }) => code)
-  const { invitation } = await prepareNetwork({ ...first, founders })
+  const voters = founders.slice(0, validators - 1)
+  const { invitation } = await prepareNetwork({ ...first, founders, validators: voters })
   const records: Uint8Array[] = []
   for (const made of others) {
     records.push((await createFoundingRecord({ ...made, invitation })).record)
