@@ -147,8 +147,8 @@ export async function prepareNetwork(options: PrepareOptions): Promise<NetworkPr
 /**
  * Makes a founding mission's home and its founding record.
  *
- * @throws as {@link createNetwork}, and for an invitation that is none or does not name this mission:
- * ProtocolError `CODEC_*`, `INVITATION_INVALID`, `FOUNDING_INVALID`.
+ * @throws as {@link createNetwork}, with `SETUP_INVALID` for a mission that is not invited, and
+ * ProtocolError `CODEC_*`, `INVITATION_INVALID` for an invitation that is none.
  */
 export async function createFoundingRecord(options: FounderOptions): Promise<RecordMade> {
   checkOptions(options)
@@ -209,8 +209,8 @@ export async function inspectFounders(
 /**
  * Makes the genesis from headquarters' own record and those of the others.
  *
- * @throws as {@link inspectFounders}; NodeError `KEYSTORE_*`; ProtocolError `GENESIS_INVALID` for keys
- * that two founders share.
+ * @throws as {@link inspectFounders}; NodeError `KEYSTORE_*`, `GOVERNANCE_KEY_MISSING`; ProtocolError
+ * `GENESIS_INVALID` for keys that two founders share.
  */
 export async function assembleNetwork(options: {
   readonly home: string

@@ -1,6 +1,6 @@
 /**
- * A home that is being made: what its maker must say, what of it is checked before, and the files of
- * the beginning. When the making fails, nothing of the home is left.
+ * A home that is being made: what its maker must say, what of it is checked before, and the files
+ * of the beginning. When the making fails, nothing of the home is left.
  */
 
 import { rm } from "node:fs/promises"
@@ -98,7 +98,11 @@ export async function makeHome<T>(root: string, make: (home: Home) => Promise<T>
   }
 }
 
-/** A file that a home may have; undefined when it is not there. @throws NodeError `FILE_UNREADABLE`. */
+/**
+ * A file that a home may have; undefined when it is not there.
+ *
+ * @throws NodeError `FILE_UNREADABLE`.
+ */
 export async function readIfThere(path: string, bytesMax: number): Promise<Uint8Array | undefined> {
   try {
     return await readFileUpTo(path, bytesMax)

@@ -1,6 +1,6 @@
 /**
- * Joining a network that exists: a mission's home with its request to be admitted, and what governance
- * signs for it (OPERATIONS, "Key ceremony"). How a network begins is founding.ts.
+ * Joining a network that exists: a mission's home with its request to be admitted, and what
+ * governance signs for it (OPERATIONS, "Key ceremony"). How a network begins is founding.ts.
  */
 
 import { join } from "node:path"
@@ -58,8 +58,8 @@ export interface RequestFacts {
 /**
  * Makes a mission's home and its request to be admitted.
  *
- * @throws NodeError `HOME_*`, `SETUP_INVALID`; ProtocolError `GENESIS_INVALID` for a network file that
- * is none, `CERTIFICATE_INVALID`, `CODEC_*` for facts that no certificate can hold.
+ * @throws NodeError `HOME_*`, `SETUP_INVALID`; ProtocolError `GENESIS_INVALID` for a network file
+ * that is none, `CERTIFICATE_INVALID`, `CODEC_*` for facts that no certificate can hold.
  */
 export async function createRequest(options: RequestOptions): Promise<RequestCreated> {
   checkOptions(options)

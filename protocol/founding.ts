@@ -130,9 +130,9 @@ export function decodeFounding(bytes: Uint8Array): FoundingRecord {
 /**
  * Checks a founding record, every proof in it included, against the invitation that it answers.
  *
- * @throws ProtocolError `CODEC_*`, `CERTIFICATE_INVALID`, `INVITATION_INVALID`, or `FOUNDING_INVALID`
- * for a record that answers another invitation, of a mission that is not invited, with validator's
- * keys where none are asked for, without them, or with those of another seat.
+ * @throws ProtocolError `CODEC_*`, `CERTIFICATE_INVALID`, `INVITATION_INVALID`, or
+ * `FOUNDING_INVALID` for a record that answers another invitation, of a mission that is not invited,
+ * with validator's keys where none are asked for, without them, or with those of another seat.
  */
 export function verifyFounding(
   suite: Suite,
@@ -211,8 +211,8 @@ export function foundGenesis(
 }
 
 /**
- * Checks, at a founding mission, that a genesis is what was agreed: made for the invitation, with its
- * terms and its missions, and with this mission's own record untouched.
+ * Checks, at a founding mission, that a genesis is what was agreed: made for the invitation, with
+ * its terms and its missions, and with this mission's own record untouched.
  *
  * @throws ProtocolError as `verifyGenesis` and {@link verifyFounding}, or `FOUNDING_INVALID` naming
  * what is not as it was agreed.

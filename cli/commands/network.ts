@@ -1,7 +1,7 @@
 /**
- * `tarbarta network`: the beginning of a network, made once. Headquarters alone needs `create`; several
- * founding missions need `prepare`, `found`, `assemble` and `join`, in this order (OPERATIONS, "Key
- * ceremony").
+ * `tarbarta network`: the beginning of a network, made once. Headquarters alone needs `create`;
+ * several founding missions need `prepare`, `found`, `assemble` and `join`, in this order
+ * (OPERATIONS, "Key ceremony").
  */
 
 import { Command, Option } from "commander"
