@@ -8,9 +8,14 @@ import {
   runCommand,
   type Ended,
 } from "../support/processes.ts"
+import { readConfig } from "../../node/config.ts"
 import { createFoundingRecord } from "../../node/founding.ts"
+import { readKdfProfile } from "../../node/kdf.ts"
+import { KEY_NAMES } from "../../node/keys.ts"
+import { openKeystore } from "../../node/keystore.ts"
 import { CONSENSUS_DELTA_MS_MAX } from "../../protocol/limits.ts"
 import { verifyGenesis } from "../../protocol/governance.ts"
+import { seededRandom } from "../support/rng.ts"
 import { suite } from "../support/suites.ts"
 
 const TERMINAL = new URL("../support/terminal.js", import.meta.url).href
@@ -23,8 +28,8 @@ let folder: string
 beforeAll(async () => {
   elsewhere = await ProcessNetwork.create(["DAC"])
   folder = elsewhere.folder
-  expect((await prepare("hq", "LON,DEL", ["--validators", "LON"])).exit).toBe(0)
-  for (const code of ["LON", "DEL"]) expect((await found(code)).exit).toBe(0)
+  demandDone(await prepare("hq", "LON,DEL", ["--validators", "LON"]))
+  for (const code of ["LON", "DEL"]) demandDone(await found(code))
 })
 
 afterAll(async () => elsewhere.remove())
@@ -61,6 +66,10 @@ function failureOf(ended: Ended): { exit: number | undefined; code: string; mess
   const last = ended.stderr.trim().split("\n").at(-1) ?? ""
   const { error } = JSON.parse(last) as { error: { code: string; message: string } }
   return { exit: ended.exit, ...error }
+}
+
+function demandDone({ exit, stderr }: Ended): void {
+  if (exit !== 0) throw new Error(`ended with ${String(exit)}: ${stderr}`)
 }
 
 /** Runs `network assemble` with these files; what it fails with. Nothing was made then. */
@@ -274,19 +283,30 @@ describe("a ceremony of three missions, two of them validators", () => {
     }
     const again = failureOf(await run("hq", "network", "assemble", at("lon.founding"), "--yes"))
     expect(again).toMatchObject({ exit: 4, code: "GENESIS_EXISTS" })
-    const bengali = await runCommand([
-      ...["--home", at("lon"), "--lang", "bn", "network", "join"],
-      at("hq/network.genesis"),
-    ])
+    const joins = ["network", "join", at("hq/network.genesis")]
+    const bengali = await runCommand(["--home", at("lon"), "--lang", "bn", ...joins])
     expect(bengali.stdout).toMatch(/^এই হোম এখন Our network নেটওয়ার্কের অংশ$/m)
   })
 
-  it("leaves relays where there are validators, and no secret in what travels", async () => {
+  it("leaves relays where there are validators", async () => {
     const relays: Record<string, unknown> = {}
     for (const home of ["hq", "lon", "del"]) {
-      const config = JSON.parse(await readFile(at(`${home}/config.json`), "utf8")) as object
-      relays[home] = "relay" in config ? config.relay : undefined
+      relays[home] = (await readConfig(at(`${home}/config.json`))).relay
     }
     expect(relays).toEqual({ hq: true, lon: true, del: false })
+  })
+
+  it("lets no secret leave a mission", async () => {
+    const path = at("lon/keys/keystore")
+    const { profile } = readKdfProfile({ TARBARTA_KDF_PROFILE: "test" })
+    const access = { path, passphrase: PASSPHRASE, profile, suite, random: seededRandom("unused") }
+    const keystore = await openKeystore(access)
+    const record = await readFile(at("lon.founding"))
+    for (const name of [KEY_NAMES.transport, KEY_NAMES.store]) {
+      expect(record.includes(Buffer.from(keystore.secret(name))), name).toBe(false)
+    }
+    const seen = [keystore.publicKey(KEY_NAMES.consensus), keystore.publicKey(KEY_NAMES.identity)]
+    for (const key of seen) expect(record.includes(Buffer.from(key))).toBe(true)
+    keystore.close()
   })
 })

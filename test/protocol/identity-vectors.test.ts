@@ -12,12 +12,25 @@ import { decodeGovernance, isGovernanceSigned, verifyGenesis } from "../../proto
 import {
   officerStatement,
   possessionMessage,
+  signValidator,
   verifyMissionRequest,
 } from "../../protocol/identity.ts"
+import {
+  encodeFounding,
+  encodeInvitation,
+  invitationNonce,
+  verifyFounding,
+} from "../../protocol/founding.ts"
 import { epochKeyHash, fingerprint, keyId } from "../../protocol/keys.ts"
 import { portableSuite } from "../../protocol/portable.ts"
 import type { Suite } from "../../protocol/suite.ts"
-import { drawApplicant, factsFor, Founding, requestFor } from "../support/identities.ts"
+import {
+  drawApplicant,
+  drawValidator,
+  factsFor,
+  Founding,
+  requestFor,
+} from "../support/identities.ts"
 import { suites } from "../support/suites.ts"
 import { readFrozen } from "../support/vectors.ts"
 
@@ -38,11 +51,35 @@ function makeAll() {
   const revoke = founding.propose({ type: "revoke", rid: 2, reason: "বন্ধ" }, net)
   const ballot = founding.ballot(revoke.id, founding.member(1))
   const epochKeys = founding.publish(2, founding.london.signing, [20_454, 20_455])
-  return { suite, founding, paris, request, admit, revoke, ballot, epochKeys }
+  const ceremony = makeCeremony(founding)
+  return { suite, founding, paris, request, admit, revoke, ballot, epochKeys, ceremony }
+}
+
+/** An invitation of two, and what the second answers. */
+function makeCeremony({ suite, parts, members, random }: Founding) {
+  const [minister] = members
+  if (minister === undefined) throw new RangeError("a member expected")
+  const invitation = encodeInvitation({
+    name: parts.name,
+    origin: parts.origin,
+    salt: random(32),
+    policy: parts.policy,
+    thresholds: { revoke: 1, admit: 1, policy: 1, upgrade: 1, recover: 1 },
+    members: [{ name: minister.name, publicKey: minister.publicKey }],
+    seats: [
+      { code: "DAC", validates: true },
+      { code: "DEL", validates: true },
+    ],
+  })
+  const nonce = invitationNonce(suite, invitation)
+  const request = requestFor(suite, drawApplicant(suite, random, "DEL"), nonce)
+  const { facts, signers } = drawValidator(suite, random, 2)
+  const validator = signValidator(suite, nonce, facts, signers)
+  return { invitation, nonce, record: encodeFounding({ nonce, request, validator }) }
 }
 
 function vectorsOf(made: Made): Record<string, Record<string, string | number>> {
-  const { suite, founding, paris, request, admit, revoke, ballot, epochKeys } = made
+  const { suite, founding, paris, request, admit, revoke, ballot, epochKeys, ceremony } = made
   const hash = (bytes: Uint8Array): string => bytesToHex(suite.sha256(bytes))
   const [officer] = factsFor(paris, founding.net).officers
   const [epochKey] = decodeEpochKeys(epochKeys).keys
@@ -93,6 +130,18 @@ function vectorsOf(made: Made): Record<string, Record<string, string | number>> 
       head: bytesToHex(epochKeys.subarray(0, 80)),
       payloadSha256: hash(epochKeys),
     },
+    invitation: {
+      bytes: ceremony.invitation.length,
+      nonce: bytesToHex(ceremony.nonce),
+      head: bytesToHex(ceremony.invitation.subarray(0, 96)),
+      tail: bytesToHex(ceremony.invitation.subarray(-47)),
+    },
+    foundingRecord: {
+      bytes: ceremony.record.length,
+      sha256: hash(ceremony.record),
+      fingerprint: fingerprint(suite.sha256(ceremony.record)),
+      head: bytesToHex(ceremony.record.subarray(0, 64)),
+    },
   }
 }
 
@@ -117,6 +166,8 @@ describe("frozen identities", () => {
       const proposal = decodeGovernance(suite, revoke.payload)
       expect(isGovernanceSigned(suite, proposal, minister)).toBe(true)
       expect(isGovernanceSigned(suite, decodeGovernance(suite, ballot), secretary)).toBe(true)
+      const { invitation, record } = made.ceremony
+      expect(verifyFounding(suite, record, invitation).rid).toBe(2)
       const signingKey = founding.london.signing.publicKey
       const publication = decodeEpochKeys(epochKeys)
       expect(() => verifyEpochKeys(suite, publication, signingKey)).not.toThrow()
