@@ -24,7 +24,7 @@ export interface Config {
   /** Multiaddrs that the node listens on: `/ip4/…/tcp/PORT`, with `/ws` for WebSocket. */
   readonly listen: readonly string[]
   readonly logLevel: LogLevel
-  /** Keep envelopes for missions that are away. Headquarters does by default. */
+  /** Keep envelopes for missions that are away. Validators do by default. */
   readonly relay: boolean
   readonly freeSpace: FreeSpaceFloors
 }

@@ -202,7 +202,7 @@ describe("a network is not assembled", () => {
     expect(lent).toMatchObject({ exit: 4, code: "FOUNDING_INVALID" })
   })
 
-  it("while nobody says that the fingerprints were compared", async () => {
+  it("while nobody says that the fingerprints were compared, and by a wrong passphrase", async () => {
     const files = [at("lon.founding"), at("del.founding")]
     const nobody = failureOf(await run("hq", "network", "assemble", ...files))
     expect(nobody).toMatchObject({ exit: 4, code: "NOT_CONFIRMED" })
@@ -213,6 +213,13 @@ describe("a network is not assembled", () => {
     expect(asked.exit).toBe(4)
     expect(asked.stderr).toContain("Does every mission itself name the fingerprint shown for it?")
     expect(asked.stderr).toContain("error: not confirmed; nothing was changed")
+    const mistyped = await runCommand(["--home", at("hq"), "network", "assemble", ...files], {
+      input: "y\nsomething else\n",
+      nodeOptions: ["--import", TERMINAL],
+      env: { TARBARTA_PASSPHRASE_FILE: "" },
+    })
+    expect(mistyped.exit).toBe(4)
+    expect(mistyped.stderr).toContain("wrong passphrase")
     expect(await readdir(at("hq"))).not.toContain("network.genesis")
   })
 })
