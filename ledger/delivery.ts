@@ -11,7 +11,7 @@ import type { FinalBlock, Header } from "./block.ts"
 import type { Certificate } from "./certificate.ts"
 import { heldBlock, type ConsensusState, type HeldBlock, type Place } from "./state.ts"
 
-/** R6: delivers the block of the highest finalize certificate and all below it, once all are here. */
+/** R6: delivers the highest final block and all below it, once all are here. */
 export function deliver(state: ConsensusState): void {
   const { certificate } = state.final
   if (certificate === undefined || equalBytes(state.final.hash, state.delivered.hash)) return

@@ -20,7 +20,7 @@ import { nullify, onVote } from "./view.ts"
 
 const NEVER = Number.POSITIVE_INFINITY
 
-/** Q1: armed while something waits, or while the highest notarized block is unfinal for too long. */
+/** Q1: armed while something waits, or the highest notarized block is unfinal for too long. */
 export function arm(state: ConsensusState, nowMs: number): void {
   const isArmed = isTipLate(state, nowMs) || state.config.hasWork(state.certified.hash)
   if (!isArmed) state.armedMs = undefined

@@ -2,8 +2,8 @@
  * Records of the consensus log: what a validator promised, on disk before the promise takes effect
  * (LEDGER §9.1).
  *
- * A record is an epoch, a kind and a payload. How records stand in a file, and what tells a torn end
- * from damage, is the file's own affair (node/store/wal.ts).
+ * A record is an epoch, a kind and a payload. How records stand in a file, and what tells a torn
+ * end from damage, is the file's own affair (node/store/wal.ts).
  */
 
 import { FieldReader, FieldWriter } from "../protocol/fields.ts"
@@ -102,7 +102,7 @@ function demandVote(vote: Vote, kind: VoteKind, epoch: number): void {
   invalid(`expected a ${kind} vote of epoch ${epoch}, got ${vote.kind} of ${vote.epoch}`)
 }
 
-/** View of a record that {@link decodeRecord} has accepted once; votes and certificates begin alike. */
+/** View of a record that was decoded once; votes and certificates begin alike. */
 export function viewOfRecord(record: EncodedRecord): number {
   const reader = new FieldReader(record.payload, "consensus record")
   reader.u8("kind")

@@ -103,7 +103,7 @@ function recall(state: ConsensusState, record: ConsensusRecord): void {
   state.blocks.set(bytesToHex(vote.blockHash), { ...held })
 }
 
-/** A final block that our vote made final, and a log that has no such vote: not the log we wrote. */
+/** Our vote made a block final, and the log has no such vote: not the log that we wrote. */
 function demandOwnVote(state: ConsensusState, certificate: Certificate | undefined): void {
   for (const vote of certificate === undefined ? [] : votesOf(certificate)) {
     if (vote.signer !== state.config.self) continue

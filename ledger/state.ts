@@ -77,8 +77,8 @@ export type ConsensusEffect =
   /** Append to the log and sync, then answer `persisted`. Numbers rise by one. */
   | { readonly type: "persist"; readonly seq: number; readonly record: ConsensusRecord }
   /**
-   * Send to some, or to all other validators but `except`, once record `after` is on the disk (0: at
-   * once).
+   * Send to one, or to all other validators but `except`, once record `after` is on the disk (0:
+   * at once).
    */
   | {
       readonly type: "send"
@@ -97,8 +97,8 @@ export type ConsensusEffect =
   /** Judge a block whose parent was judged before, then answer `blockChecked`. */
   | { readonly type: "checkBlock"; readonly block: Block; readonly hash: Uint8Array }
   /**
-   * Final blocks, in order of height; may repeat some that were delivered before a crash. `kept` are
-   * certificates that blame needs for ever (LEDGER §8.6).
+   * Final blocks, in order of height; may repeat some that were delivered before a crash. `kept`
+   * are certificates that blame needs for ever (LEDGER §8.6).
    */
   | {
       readonly type: "deliver"

@@ -1,5 +1,5 @@
 /**
- * One view of consensus, from a proposal to a final block or to nothing, rule by rule (LEDGER §8.1).
+ * One view of consensus, from a proposal to a final block or to nothing (LEDGER §8.1).
  *
  * Pure: works on the state it is given and pushes effects. Marks such as R3 are the rules of LEDGER
  * §8.1, which follow the Simplex paper (eprint 2023/463) and list where we differ.

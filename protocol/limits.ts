@@ -182,7 +182,7 @@ export const MEMPOOL_SUBMITTER_BYTES_MAX = 2 * MIB
 export const VOTE_VIEWS_BEHIND = 20
 /** … to this far above the current one. */
 export const VOTE_VIEWS_AHEAD = 50
-/** Views below the final one whose certificates a validator holds while their blocks are missing. */
+/** Views below the final one whose certificates are held while their blocks are missing. */
 export const BLAME_VIEWS_MAX = 1_024
 /** Proposals are kept for views up to this far above the current one, one each. */
 export const PROPOSAL_VIEWS_AHEAD = 2

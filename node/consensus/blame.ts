@@ -8,8 +8,9 @@
  * learns of it. What stands in others' entries counts once it verifies.
  */
 
-import { encodeCertificate, type Certificate } from "../../ledger/certificate.ts"
+import { decodeCertificate, encodeCertificate, type Certificate } from "../../ledger/certificate.ts"
 import {
+  culpritsOf,
   decodeEvidence,
   encodeEvidence,
   verifyEvidence,
@@ -55,6 +56,17 @@ export class Blame {
   /** Consensus has seen a contradiction: it is kept, and recorded unless its maker's one is. */
   accuse(evidence: Evidence): void {
     this.#run(async () => this.#keep(evidence))
+  }
+
+  /** Two final chains: what is known of either, and what was kept, names at least f+1 liars. */
+  judgeFork(certificates: readonly Certificate[]): void {
+    this.#run(async () => {
+      const kept: Certificate[] = [...certificates]
+      for await (const [, value] of this.#parts.database.range({ prefix: KEPT_PREFIX })) {
+        kept.push(decodeCertificate(value))
+      }
+      for (const evidence of culpritsOf(kept)) await this.#keep(evidence)
+    })
   }
 
   /** Entries became final: what they prove is remembered by its place. */

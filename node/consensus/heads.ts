@@ -10,13 +10,13 @@
 import { bytesToHex } from "@noble/hashes/utils.js"
 import type { Block } from "../../ledger/block.ts"
 import { buildBlock, checkBlock, isTimely, type ChainHead } from "../../ledger/chain.ts"
-import type { Mempool } from "../../ledger/mempool.ts"
 import type { Verdict } from "../../ledger/state.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
-import { encodeBatch, type Batch } from "../../protocol/entry.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
 import type { Suite } from "../../protocol/suite.ts"
 import type { Finality } from "./finality.ts"
+import type { Intake } from "./intake.ts"
+import type { LedgerLog } from "./submitter.ts"
 
 interface Held {
   readonly head: ChainHead
@@ -27,9 +27,8 @@ interface Held {
 export interface HeadsParts {
   readonly suite: Suite
   readonly finality: Pick<Finality, "head" | "submitKeyOf">
-  readonly mempool: Mempool
-  /** True for a batch of the mempool, whose signature was verified under this key. */
-  readonly isVerified: (batch: Batch, submitKey: Uint8Array) => boolean
+  readonly intake: Pick<Intake, "mempool" | "isVerified">
+  readonly log: LedgerLog
 }
 
 export class Heads {
@@ -54,7 +53,7 @@ export class Heads {
 
   /** True when a block on this one could have entries. */
   hasWork(hash: Uint8Array): boolean {
-    const { mempool } = this.#parts
+    const { mempool } = this.#parts.intake
     const head = this.of(hash)
     if (head === undefined) return mempool.bytes > 0
     return this.isGoverned(hash) && mempool.hasWork(head.serials)
@@ -62,15 +61,22 @@ export class Heads {
 
   /** Builds a block of what waits, or a closing one; undefined when there is nothing. */
   build(parent: Uint8Array, view: number, isClosing: boolean, nowMs: number): Block | undefined {
-    const { suite, mempool } = this.#parts
+    const { suite, intake, log } = this.#parts
     const head = this.of(parent)
     if (head === undefined) return undefined
     const mayTake = !isClosing && this.isGoverned(parent)
-    const batches = mayTake ? mempool.take(head.serials) : []
+    const batches = mayTake ? intake.mempool.take(head.serials) : []
     if (batches.length === 0 && !isClosing) return undefined
     const block = buildBlock(suite, head, view, batches, nowMs)
-    this.#hold(block, this.#check(head, block))
-    return block
+    try {
+      this.#hold(block, this.#check(head, block))
+      return block
+    } catch (error) {
+      // Ours to find out, and nothing that others should have to: they build without us.
+      if (!(error instanceof TarbartaError)) throw error
+      log.warn(error.code, { view, message: error.message })
+      return undefined
+    }
   }
 
   /**
@@ -103,16 +109,9 @@ export class Heads {
   }
 
   #check(head: ChainHead, block: Block): ChainHead {
-    const { suite, finality } = this.#parts
-    return checkBlock(suite, head, block, finality.submitKeyOf, { isVerified: this.#isVerified })
-  }
-
-  /** A batch that waits here, to the byte, was verified when it came. */
-  readonly #isVerified = (batch: Batch, submitKey: Uint8Array): boolean => {
-    const own = this.#parts.mempool.find(batch.submitter, batch.firstSeq)
-    if (own === undefined || !equalBytes(own.signature, batch.signature)) return false
-    if (own !== batch && !equalBytes(encodeBatch(own), encodeBatch(batch))) return false
-    return this.#parts.isVerified(own, submitKey)
+    const { suite, finality, intake } = this.#parts
+    const { isVerified } = intake
+    return checkBlock(suite, head, block, finality.submitKeyOf, { isVerified })
   }
 
   #hold(block: Block, head: ChainHead): void {

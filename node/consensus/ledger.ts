@@ -212,6 +212,7 @@ export class Ledger {
       peers: this.#validatorKeys(),
       onBehind: (peer) => this.#running?.follower.catchUp(peer),
       onEvidence: (evidence) => blame.accuse(evidence),
+      onFork: (certificates) => blame.judgeFork(certificates),
       onRefused: (code, message) => this.#refuse(code, message),
       onFatal: this.#fail,
     })
@@ -377,9 +378,9 @@ export class Ledger {
   }
 
   /**
-   * Opens the store. Where the newest rows are damaged, the longest sound beginning of the ledger is
-   * kept and the rest fetched again. A validator's promises are in its log, not here: it votes in
-   * later views only, and builds on nothing that it does not have.
+   * Opens the store. Where the newest rows are damaged, the longest sound beginning of the ledger
+   * is kept and the rest fetched again. A validator's promises are in its log, not here: it votes
+   * in later views only, and builds on nothing that it does not have.
    */
   async #open(): Promise<BlockStore> {
     const { suite, database, genesisBytes, clock, log } = this.#parts

@@ -2,9 +2,9 @@
  * Before its first vote a validator shows the others which run of it this is (LEDGER §9.4).
  *
  * It is a question, not a wait: peers answer at once with the newest run that they have seen, which
- * they keep on their disks. Answers of a quorum, ourselves included, are enough; with fewer peers in
- * reach nothing could be decided anyway. Two machines with one key share at least one honest peer
- * that they both ask.
+ * they keep on their disks. Answers of a quorum, ourselves included, are enough; with fewer peers
+ * in reach nothing could be decided anyway. Two machines with one key share at least one honest
+ * peer that they both ask.
  */
 
 import {

@@ -15,15 +15,8 @@ import type { Certificate } from "../../ledger/certificate.ts"
 import { step } from "../../ledger/consensus.ts"
 import { LedgerError } from "../../ledger/errors.ts"
 import type { Evidence } from "../../ledger/evidence.ts"
-import { Mempool } from "../../ledger/mempool.ts"
 import { decodePacket, encodeMessage } from "../../ledger/message.ts"
-import {
-  decodeRecord,
-  encodeRecord,
-  mustKeep,
-  viewOfRecord,
-  type EncodedRecord,
-} from "../../ledger/record.ts"
+import { decodeRecord, encodeRecord, type EncodedRecord } from "../../ledger/record.ts"
 import { restoreConsensus } from "../../ledger/restore.ts"
 import { signRun, type RunBody } from "../../ledger/run.ts"
 import type {
@@ -34,21 +27,9 @@ import type {
   Place,
 } from "../../ledger/state.ts"
 import { validatorIndex, type ValidatorSet } from "../../ledger/validators.ts"
-import { equalBytes } from "../../protocol/bytes.ts"
-import {
-  decodeBatch,
-  encodeBatch,
-  verifyBatch,
-  type Batch,
-  type Signer,
-} from "../../protocol/entry.ts"
+import type { Signer } from "../../protocol/entry.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
-import {
-  BLOCK_LINGER_MS,
-  LOG_TRIM_BYTES,
-  LOG_TRIM_VIEWS,
-  RESUBMIT_BYTES_MAX,
-} from "../../protocol/limits.ts"
+import { BLOCK_LINGER_MS, RESUBMIT_BYTES_MAX } from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
 import { encodeBlob, encodeNumber, PROTOCOLS } from "../../protocol/wire.ts"
 import type { Clock, Timer } from "../clock.ts"
@@ -58,17 +39,11 @@ import type { BlockStore } from "../store/blocks.ts"
 import { keptOperations } from "./blame.ts"
 import type { Finality } from "./finality.ts"
 import { Heads } from "./heads.ts"
+import { Intake } from "./intake.ts"
+import { Journal, type ConsensusLog } from "./journal.ts"
 import { Packets } from "./packets.ts"
 import { Probe } from "./runs.ts"
 import type { LedgerLog } from "./submitter.ts"
-
-/** The write-ahead log, as far as it is needed here; the real one is store/wal.ts. */
-export interface ConsensusLog {
-  /** Resolves when all records are on the disk. */
-  append(records: readonly EncodedRecord[]): Promise<void>
-  /** Keeps only some records; a crash in between leaves all of them. */
-  trim(isKept: (record: EncodedRecord) => boolean): Promise<void>
-}
 
 export interface ValidatorKeys {
   /** Ed25519; must be a validator's of the genesis. */
@@ -97,6 +72,8 @@ export interface ValidatorParts {
   /** A peer has a later final block. */
   readonly onBehind: (peer: PeerKey) => void
   readonly onEvidence: (evidence: Evidence) => void
+  /** Two final chains: these certificates and what is kept must show who lied. */
+  readonly onFork: (certificates: readonly Certificate[]) => void
   /** This key must not vote any more; the node goes on as a follower. */
   readonly onRefused: (code: string, why: string) => void
   /** The node cannot go on: its disk failed, or there is a defect. */
@@ -115,23 +92,18 @@ export interface ValidatorStatus {
 
 export class Validator {
   readonly #parts: ValidatorParts
-  readonly #mempool = new Mempool()
+  readonly #intake: Intake
   readonly #heads: Heads
-  /** Keys under which batches of the mempool were verified; a batch never changes. */
-  readonly #verified = new WeakMap<Batch, Uint8Array>()
   readonly #set: ValidatorSet
   readonly #config: ConsensusConfig
   readonly #packets: Packets
+  readonly #journal: Journal
   #probe: Probe | undefined
   #events: ConsensusEvent[] = []
   #state: ConsensusState | undefined
   #isWorking = false
   #isRunning = false
   #isRefused = false
-  /** Records of the turn under way, and the number of the last one. */
-  #records: EncodedRecord[] = []
-  #lastSeq = 0
-  #syncedSeq = 0
   /** Messages that wait for their record. */
   #held: (Extract<ConsensusEffect, { type: "send" }> & { readonly bytes: Uint8Array })[] = []
   #wanted: { readonly view: number; readonly parent: Place } | undefined
@@ -140,10 +112,6 @@ export class Validator {
   #timer: Timer | undefined
   #lingerTimer: Timer | undefined
   #lastBlockMs = -BLOCK_LINGER_MS
-  /** Oldest view of the log, as far as is known. */
-  #oldestView = 0
-  /** Bytes of records that the log has grown by since it was rewritten. */
-  #loggedBytes = 0
 
   /**
    * @throws LedgerError `CONSENSUS_KEY` when the genesis does not have our key.
@@ -158,17 +126,11 @@ export class Validator {
       throw new LedgerError("CONSENSUS_KEY", `consensus: our key is not a validator's in ${epoch}`)
     }
     this.#set = validators
-    this.#heads = new Heads({
-      suite,
-      finality,
-      mempool: this.#mempool,
-      isVerified: (batch, submitKey) => {
-        const key = this.#verified.get(batch)
-        return key !== undefined && equalBytes(key, submitKey)
-      },
-    })
+    this.#intake = new Intake({ suite, chainId, finality })
+    this.#heads = new Heads({ suite, finality, intake: this.#intake, log: parts.log })
     const hasWork = (parent: Uint8Array): boolean => this.#heads.hasWork(parent)
     this.#config = { suite, chainId, validators, self, sign: keys.sign, deltaMs, hasWork }
+    this.#journal = new Journal(keys.wal, keys.records)
     this.#packets = new Packets({
       transport,
       epoch,
@@ -189,8 +151,6 @@ export class Validator {
     await this.#restore()
     const { suite, chainId, transport, clock, keys, peers, onFatal } = this.#parts
     const { self, sign } = this.#config
-    this.#oldestView = Math.min(...keys.records.slice(0, 1).map(viewOfRecord))
-    for (const { payload } of keys.records) this.#loggedBytes += payload.length
     const body = { epoch: this.#set.epoch, signer: self, ...keys.run }
     this.#isRunning = true
     if (this.#set.quorum === 1) {
@@ -246,30 +206,9 @@ export class Validator {
    */
   submit(bytes: Uint8Array): number {
     if (!this.#isRunning) throw new NodeError("NODE_BUSY", "the validator is not running")
-    const { suite, chainId, finality } = this.#parts
-    const batch = decodeBatch(suite, bytes)
-    const { serials, height } = finality.head
-    const key = finality.submitKeyOf(batch.submitter, height + 1)
-    if (key === undefined) {
-      throw new LedgerError("BLOCK_SUBMITTER", `submitter ${batch.submitter} may not submit`)
-    }
-    // What leaves a hole, or is known, needs no check of its signature: the answer is the same.
-    const next = this.#mempool.nextSerial(batch.submitter, serials)
-    if (batch.firstSeq > next || batch.firstSeq + batch.entries.length <= next) return next
-    verifyBatch(suite, chainId, batch, key, bytes)
-    this.#verified.set(batch, key)
-    if (this.#admit(batch)) this.#feed({ type: "submitted" })
-    return this.#mempool.nextSerial(batch.submitter, serials)
-  }
-
-  #admit(batch: Batch): boolean {
-    try {
-      return this.#mempool.add(batch, this.#parts.finality.head.serials) === "added"
-    } catch (error) {
-      // Cut in a way that does not join: the answer says where to begin.
-      if (error instanceof LedgerError && error.code === "MEMPOOL_SERIAL") return false
-      throw error
-    }
+    const { next, isNew } = this.#intake.submit(bytes)
+    if (isNew) this.#feed({ type: "submitted" })
+    return next
   }
 
   /**
@@ -305,7 +244,7 @@ export class Validator {
 
   /** Revoked: nothing of it can be recorded any more. */
   drop(submitter: number): void {
-    this.#mempool.drop(submitter)
+    this.#intake.mempool.drop(submitter)
   }
 
   // --- turns ---------------------------------------------------------------------------------
@@ -350,7 +289,7 @@ export class Validator {
       for (let event = this.#events.shift(); event !== undefined; event = this.#events.shift()) {
         for (const effect of step(this.#state, event, clock.monotonicMs())) this.#perform(effect)
       }
-      this.#sync()
+      void this.#sync()
       this.#packets.flush()
     } catch (error) {
       this.#fail(error)
@@ -363,8 +302,7 @@ export class Validator {
     const { log, peers, onBehind, onEvidence } = this.#parts
     switch (effect.type) {
       case "persist":
-        this.#records.push(encodeRecord(effect.record))
-        this.#lastSeq = effect.seq
+        this.#journal.add(encodeRecord(effect.record), effect.seq)
         return
       case "send":
         this.#send(effect)
@@ -398,33 +336,29 @@ export class Validator {
         log.warn(effect.code, { validator: effect.from, message: effect.why })
         return
       case "stop":
+        if (effect.code === "CONSENSUS_FORK") this.#parts.onFork(this.#certificates())
         this.#refuse(effect.code, effect.why)
     }
   }
 
-  /** One append and one sync for all records of the turn. */
-  #sync(): void {
-    if (this.#records.length === 0) return
-    const records = this.#records
-    const seq = this.#lastSeq
-    this.#records = []
-    for (const { payload } of records) this.#loggedBytes += payload.length
-    this.#parts.keys.wal.append(records).then(
-      () => {
-        this.#syncedSeq = seq
-        const due = this.#held.filter(({ after }) => after <= seq)
-        this.#held = this.#held.filter(({ after }) => after > seq)
-        for (const message of due) this.#packets.add(message.bytes, message)
-        this.#feed({ type: "persisted", seq })
-      },
-      (error: unknown) => this.#fail(error),
-    )
+  /** One append and one sync for all records of the turn; then what they allow. */
+  async #sync(): Promise<void> {
+    try {
+      const seq = await this.#journal.sync()
+      if (seq === undefined) return
+      const due = this.#held.filter(({ after }) => after <= seq)
+      this.#held = this.#held.filter(({ after }) => after > seq)
+      for (const message of due) this.#packets.add(message.bytes, message)
+      this.#feed({ type: "persisted", seq })
+    } catch (error) {
+      this.#fail(error)
+    }
   }
 
   #send(effect: Extract<ConsensusEffect, { type: "send" }>): void {
     if (this.#set.validators.length === 1) return
     const bytes = encodeMessage(effect.message)
-    if (effect.after > this.#syncedSeq) this.#held.push({ ...effect, bytes })
+    if (effect.after > this.#journal.syncedSeq) this.#held.push({ ...effect, bytes })
     else this.#packets.add(bytes, effect)
   }
 
@@ -440,15 +374,8 @@ export class Validator {
 
   /** Batches that wait here may have reached no other validator. */
   #resubmit(): void {
-    const { transport, finality, peers } = this.#parts
-    const batches: Uint8Array[] = []
-    let length = 0
-    for (const batch of this.#mempool.take(finality.head.serials)) {
-      const bytes = encodeBatch(batch)
-      length += bytes.length
-      if (length > RESUBMIT_BYTES_MAX) break
-      batches.push(bytes)
-    }
+    const { transport, peers } = this.#parts
+    const batches = this.#intake.waiting(RESUBMIT_BYTES_MAX)
     const connected = new Set(transport.connected())
     for (const [index, peer] of peers.entries()) {
       if (index === this.#config.self || !connected.has(peer)) continue
@@ -528,27 +455,26 @@ export class Validator {
     await this.#committed(finality.head.view)
   }
 
-  /** After blocks are in the store: what they decided is forgotten, and what waited for them goes on. */
+  /** Blocks are in the store: what they decided is forgotten, what waited for them goes on. */
   async #committed(finalView: number): Promise<void> {
-    this.#mempool.forget(this.#parts.finality.head.serials)
+    this.#intake.mempool.forget(this.#parts.finality.head.serials)
     this.#heads.forget()
     const parked = this.#parked
     this.#parked = []
     for (const effect of parked) this.#judge(effect)
     this.#feed({ type: "submitted" })
-    await this.#trim(finalView)
-  }
-
-  /** Old records go now and then; the log stays far below its limit, however large blocks are. */
-  async #trim(finalView: number): Promise<void> {
-    const isDue = finalView >= this.#oldestView + LOG_TRIM_VIEWS
-    if (!isDue && this.#loggedBytes < LOG_TRIM_BYTES) return
-    this.#oldestView = finalView
-    this.#loggedBytes = 0
-    await this.#parts.keys.wal.trim((record) => mustKeep(record, finalView))
+    await this.#journal.trim(finalView)
   }
 
   // --- endings -------------------------------------------------------------------------------
+
+  /** All that is known of recent views. */
+  #certificates(): Certificate[] {
+    const views = [...(this.#state?.views.values() ?? [])]
+    return views
+      .flatMap(({ certificates }) => Object.values(certificates))
+      .filter((certificate) => certificate !== undefined)
+  }
 
   /** Never vote again in this run; the node follows. */
   #refuse(code: string, why: string): void {

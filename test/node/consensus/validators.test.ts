@@ -20,7 +20,7 @@ async function found(seed: string): Promise<void> {
 
 const mission = (): LedgerNode => world.node(POSTS - 1)
 
-/** Something is submitted by a mission that does not vote, and becomes final everywhere that is up. */
+/** A mission that does not vote submits, and it becomes final everywhere that is up. */
 async function record(): Promise<void> {
   await world.during(mission().submit())
   await world.untilQuiet(10 * MINUTE_MS)
