@@ -7,7 +7,7 @@ import { bytesToHex } from "@noble/hashes/utils.js"
 import { equalBytes } from "../protocol/bytes.ts"
 import { FETCH_VIEWS_MAX, RETRY_DELTAS } from "../protocol/limits.ts"
 import type { Certificate } from "./certificate.ts"
-import { heldBlock, type ConsensusState, type Wanted } from "./state.ts"
+import { heldBlock, type ConsensusState } from "./state.ts"
 
 /** Hash of the block that is certified in a view, by either kind; undefined for none. */
 function certifiedIn(state: ConsensusState, view: number): Uint8Array | undefined {
@@ -88,6 +88,11 @@ export function wantViews(
 export function wantBlock(state: ConsensusState, certificate: Certificate): void {
   const { blockHash: hash, signers } = certificate
   if (equalBytes(hash, state.delivered.hash) || heldBlock(state, hash) !== undefined) return
+  want(state, hash, signers)
+}
+
+/** Asks the signers of a certificate in turn, until the block is here. */
+export function want(state: ConsensusState, hash: Uint8Array, signers: readonly number[]): void {
   const key = bytesToHex(hash)
   const { self } = state.config
   const others = signers.filter((signer) => signer !== self)
@@ -95,12 +100,21 @@ export function wantBlock(state: ConsensusState, certificate: Certificate): void
   state.wanted.set(key, { hash, signers: others, turn: 0, nextMs: Number.NEGATIVE_INFINITY })
 }
 
-/** The parent of a certified block is certified with it. */
-export function wantParent(state: ConsensusState, hash: Uint8Array, like: Wanted): void {
-  const key = bytesToHex(hash)
-  if (state.wanted.has(key) || state.blocks.has(key)) return
-  if (equalBytes(hash, state.delivered.hash)) return
-  state.wanted.set(key, { ...like, hash, turn: like.turn, nextMs: Number.NEGATIVE_INFINITY })
+/**
+ * What a certified block stands on is certified with it, block by block: wants the first one below
+ * that is not here.
+ */
+export function wantAncestor(state: ConsensusState, certificate: Certificate): void {
+  let { blockHash: hash } = certificate
+  while (!equalBytes(hash, state.delivered.hash)) {
+    const held = heldBlock(state, hash)
+    if (held === undefined) {
+      want(state, hash, certificate.signers)
+      return
+    }
+    if (held.status !== "waiting") return
+    hash = held.block.header.parent
+  }
 }
 
 /** Sends the requests that are due; says when the next one is. */
@@ -120,14 +134,24 @@ export function sendFetches(state: ConsensusState, nowMs: number): number {
   }
   for (const wanted of state.wanted.values()) {
     if (nowMs >= wanted.nextMs) {
+      const isRetry = wanted.nextMs !== Number.NEGATIVE_INFINITY
       wanted.nextMs = nowMs + retryMs
       const to = wanted.signers[wanted.turn++ % wanted.signers.length]
       const message = { type: "fetchBlock", hash: wanted.hash } as const
       if (to !== undefined) state.out.push({ type: "send", message, after: 0, to })
+      // Whoever has made it final holds it here no more: then it comes out of the store.
+      if (to !== undefined && isRetry && isFinalMissing(state)) {
+        state.out.push({ type: "behind", from: to })
+      }
     }
     nextMs = Math.min(nextMs, wanted.nextMs)
   }
   return nextMs
+}
+
+/** A block that is final cannot be delivered yet. */
+function isFinalMissing(state: ConsensusState): boolean {
+  return state.final.view > state.delivered.view
 }
 
 function nextPeer(state: ConsensusState): number | undefined {

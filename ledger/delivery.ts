@@ -6,7 +6,7 @@
 import { bytesToHex } from "@noble/hashes/utils.js"
 import { equalBytes } from "../protocol/bytes.ts"
 import { BLAME_VIEWS_MAX, VOTE_VIEWS_BEHIND } from "../protocol/limits.ts"
-import { wantParent } from "./ancestry.ts"
+import { want } from "./ancestry.ts"
 import type { FinalBlock, Header } from "./block.ts"
 import type { Certificate } from "./certificate.ts"
 import { heldBlock, type ConsensusState, type HeldBlock, type Place } from "./state.ts"
@@ -42,16 +42,12 @@ export function deliver(state: ConsensusState): void {
 /** From the newest final block down to the first that was not delivered; undefined: not yet. */
 function chainToDeliver(state: ConsensusState, certificate: Certificate): HeldBlock[] | undefined {
   const chain: HeldBlock[] = []
+  let isJudged = true
   let { hash } = state.final
   while (!equalBytes(hash, state.delivered.hash)) {
     const held = heldBlock(state, hash)
     if (held === undefined) {
-      const { signers } = certificate
-      const others = signers.filter((signer) => signer !== state.config.self)
-      const turn = chain.length
-      if (others.length > 0) {
-        wantParent(state, hash, { hash, signers: others, turn, nextMs: 0 })
-      }
+      want(state, hash, certificate.signers)
       return undefined
     }
     const { header } = held.block
@@ -63,11 +59,11 @@ function chainToDeliver(state: ConsensusState, certificate: Certificate): HeldBl
       const why = `height ${header.height} is final, and our check refuses it`
       return stop(state, "CONSENSUS_DIVERGED", why)
     }
-    if (held.status === "waiting" || held.status === "checking") return undefined
+    if (held.status === "waiting" || held.status === "checking") isJudged = false
     chain.push(held)
     hash = header.parent
   }
-  return chain
+  return isJudged ? chain : undefined
 }
 
 function stop(

@@ -15,7 +15,7 @@ import { bytesToHex } from "@noble/hashes/utils.js"
 import { assert } from "../protocol/assert.ts"
 import { equalBytes } from "../protocol/bytes.ts"
 import { HASH_BYTES, PROPOSAL_VIEWS_AHEAD, UNFINAL_CONTENT_MAX } from "../protocol/limits.ts"
-import { coverOf, findParent, wantBlock, wantViews } from "./ancestry.ts"
+import { coverOf, findParent, wantAncestor, wantBlock, wantViews } from "./ancestry.ts"
 import { blockHash, type Block } from "./block.ts"
 import type { Certificate } from "./certificate.ts"
 import { prune } from "./delivery.ts"
@@ -123,6 +123,9 @@ export function holdBlock(state: ConsensusState, block: Block, hash: Uint8Array)
 
 /** Has every block judged whose parent was: a block's content depends on the one below it. */
 export function judgeBlocks(state: ConsensusState): void {
+  const tip = state.views.get(state.certified.view)?.certificates
+  const certificate = tip?.notarize ?? tip?.finalize
+  if (certificate !== undefined) wantAncestor(state, certificate)
   for (const held of state.blocks.values()) {
     if (held.status !== "waiting") continue
     const { parent } = held.block.header
@@ -307,7 +310,8 @@ function logCertificate(state: ConsensusState, certificate: Certificate): void {
 
 /** The block of a view that is void is of no use, unless it is notarized as well. */
 function dropProposal(state: ConsensusState, at: number): void {
-  const { proposal, certificates } = viewOf(state, at)
-  if (proposal === undefined || certificates.notarize !== undefined) return
+  const { proposal, certificates, own } = viewOf(state, at)
+  // Ours may be one of the votes that notarized it elsewhere: then others ask us for it.
+  if (proposal === undefined || (certificates.notarize ?? own.notarize) !== undefined) return
   state.blocks.delete(bytesToHex(proposal))
 }

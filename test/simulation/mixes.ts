@@ -1,0 +1,260 @@
+/**
+ * The random campaign: what fails, in which way, for a while; then everything heals, and whatever
+ * was submitted must become final everywhere, and then there must be silence (LEDGER §8.3).
+ */
+
+import { HEARTBEAT_MS, SKIP_MS } from "../../protocol/limits.ts"
+import { faultsOf } from "../../ledger/validators.ts"
+import { Cluster, DEFAULTS, type ClusterOptions } from "./cluster.ts"
+import { Red } from "./invariants.ts"
+import type { Machine } from "./machine.ts"
+import type { LinkQuality } from "./network.ts"
+import { Random } from "./random.ts"
+
+/** One kind of trouble. */
+export interface Mix {
+  readonly quality?: Partial<LinkQuality>
+  readonly options?: Partial<ClusterOptions>
+  /** Validators that never come back, at most n - q. */
+  readonly dead?: (count: number) => number
+  /** Clocks that run away from each other. */
+  readonly hasOddClocks?: boolean
+  /** Missions submit until they see it final: what waits is lost in crashes. */
+  readonly isLosing?: boolean
+  /** Plans the trouble up to a moment. */
+  readonly plan?: (cluster: Cluster, random: Random, untilMs: number) => void
+}
+
+/** Does something at random moments until `untilMs`. */
+function often(
+  cluster: Cluster,
+  random: Random,
+  meanMs: number,
+  untilMs: number,
+  act: () => void,
+): void {
+  const next = (): void => {
+    if (cluster.schedule.nowMs >= untilMs) return
+    act()
+    cluster.schedule.after(meanMs * random.between(0.2, 1.8), next)
+  }
+  cluster.schedule.after(meanMs * random.between(0.2, 1.8), next)
+}
+
+function partition(cluster: Cluster, random: Random, untilMs: number): void {
+  often(cluster, random, 1_500, untilMs, () => {
+    const sides = random.chance(0.3) ? 1 : random.chance(0.7) ? 2 : 3
+    for (const { end } of cluster.actors) cluster.network.putOnSide(end, random.int(sides))
+  })
+}
+
+function flap(cluster: Cluster, random: Random, untilMs: number): void {
+  const { end } = random.pick(cluster.actors)
+  let isAway = false
+  often(cluster, random, 400, untilMs, () => {
+    isAway = !isAway
+    cluster.network.putOnSide(end, isAway ? 1 : 0)
+  })
+}
+
+function crashSome(cluster: Cluster, random: Random, untilMs: number): void {
+  often(cluster, random, 700, untilMs, () => {
+    const machine = random.pick(cluster.machines)
+    machine.crash()
+    cluster.restartLater(machine)
+  })
+}
+
+function crashAll(cluster: Cluster, random: Random, untilMs: number): void {
+  often(cluster, random, 1_200, untilMs, () => {
+    for (const machine of cluster.machines) {
+      machine.crash()
+      cluster.restartLater(machine)
+    }
+  })
+}
+
+function jumpClocks(cluster: Cluster, random: Random, untilMs: number): void {
+  often(cluster, random, 600, untilMs, () => {
+    random.pick(cluster.machines).jump(random.between(0, 20_000))
+  })
+}
+
+function everything(cluster: Cluster, random: Random, untilMs: number): void {
+  for (const plan of [partition, crashSome, jumpClocks, flap]) {
+    if (random.chance(0.5)) plan(cluster, random, untilMs)
+  }
+}
+
+const ODD = { doubling: 0.3, jitterMs: 48 } as const
+
+export const MIXES: Readonly<Record<string, Mix>> = {
+  clean: {},
+  "loss-30": { quality: { loss: 0.3 } },
+  "loss-50": { quality: { loss: 0.5 } },
+  jitter: { quality: { delayMs: 200, jitterMs: 150 } },
+  partition: { plan: partition },
+  flapping: { plan: flap },
+  crash: { plan: crashSome, isLosing: true },
+  "all-crash": { plan: crashAll, isLosing: true },
+  disk: { options: { diskFails: 0.02, diskMs: 15 }, isLosing: true },
+  clocks: { plan: jumpClocks, hasOddClocks: true },
+  reorder: { quality: ODD },
+  dead: { dead: () => 1 },
+  "dead-most": { dead: mostDead, quality: { loss: 0.1 } },
+  everything: {
+    plan: everything,
+    isLosing: true,
+    hasOddClocks: true,
+    quality: { loss: 0.1, doubling: 0.1, jitterMs: 45 },
+    options: { diskFails: 0.005, diskMs: 5 },
+  },
+}
+
+/** Bursts, then silence: the table of the quiescence rules. */
+export const QUIET_MIXES: Readonly<Record<string, Mix>> = {
+  "quiet-clean": {},
+  "quiet-30": { quality: { loss: 0.3 } },
+  "quiet-50": { quality: { loss: 0.5 } },
+  "quiet-dead": { quality: { loss: 0.3 }, dead: () => 1 },
+  "quiet-dead-2": { quality: { loss: 0.5 }, dead: (count) => (count < 6 ? 1 : 2) },
+}
+
+function mostDead(count: number): number {
+  return count - 1 - Math.ceil((count + faultsOf(count) - 1) / 2)
+}
+
+export interface Case {
+  readonly mix: string
+  readonly count: number
+  readonly seed: number
+}
+
+export interface Outcome {
+  readonly views: number
+  readonly events: number
+  readonly digest: number
+  /** Simulated ms from healing to the last transaction's finality. */
+  readonly healingMs: number
+  readonly red: string | undefined
+}
+
+/** Runs one case to its end. */
+export function runCase(one: Case, onTrace?: (line: string) => void): Outcome {
+  const mix = MIXES[one.mix] ?? QUIET_MIXES[one.mix]
+  if (mix === undefined) throw new Error(`no mix is called ${one.mix}`)
+  const random = new Random(one.seed * 7 + one.count)
+  const quality = { ...DEFAULTS.quality, ...mix.quality }
+  const turn = random.int(one.count)
+  const fixed = { seed: one.seed, count: one.count, quality, turn }
+  const cluster = new Cluster({ ...DEFAULTS, ...mix.options, ...fixed })
+  cluster.onTrace = onTrace
+  for (let identity = 0; identity < one.count; identity++) {
+    const isOdd = mix.hasOddClocks === true
+    const wallMs = 1e9
+    cluster.addMachine(
+      identity,
+      isOdd
+        ? { offsetMs: random.between(0, 1e6), rate: random.between(0.9, 1.1), wallMs }
+        : { offsetMs: random.int(1_000), wallMs },
+    )
+  }
+  let red: string | undefined
+  let healingMs = 0
+  try {
+    healingMs = live(cluster, mix, random, one.mix in QUIET_MIXES)
+  } catch (error) {
+    red = error instanceof Red ? error.message : String((error as Error).stack)
+  }
+  const views = Math.max(...cluster.machines.map(({ state }) => state?.view ?? 0))
+  return { views, events: cluster.events, digest: cluster.digest, healingMs, red }
+}
+
+function live(cluster: Cluster, mix: Mix, random: Random, isBurst: boolean): number {
+  cluster.startAll()
+  const deadCount = mix.dead?.(cluster.options.count) ?? 0
+  const dead = random.shuffle([...cluster.machines]).slice(0, deadCount)
+  const troubleMs = random.between(2_000, 6_000)
+  for (const machine of dead) {
+    cluster.schedule.at(random.chance(0.5) ? 0 : random.next() * troubleMs, () => {
+      machine.crash()
+      machine.stopped = "dead"
+    })
+  }
+  mix.plan?.(cluster, random, troubleMs)
+  planWork(cluster, random, troubleMs, isBurst)
+  cluster.run(troubleMs)
+  heal(cluster)
+  if (mix.isLosing === true) planAgain(cluster)
+  const alive = cluster.machines.filter((machine) => machine.stopped === undefined)
+  return demandFinality(cluster, alive)
+}
+
+function planWork(cluster: Cluster, random: Random, troubleMs: number, isBurst: boolean): void {
+  let next = 1
+  const bursts = isBurst ? 1 + random.int(3) : 15 + random.int(25)
+  for (let i = 0; i < bursts; i++) {
+    const count = isBurst ? 1 + random.int(12) : 1 + random.int(3)
+    const transactions = Array.from({ length: count }, () => next++)
+    cluster.schedule.at(random.next() * troubleMs, () => cluster.submit(transactions))
+  }
+}
+
+function heal(cluster: Cluster): void {
+  cluster.network.joinAll()
+  for (const machine of cluster.machines) machine.start()
+  cluster.tellAll("healed")
+}
+
+/** Missions submit again what they do not see final. */
+function planAgain(cluster: Cluster): void {
+  const { invariants, schedule } = cluster
+  const again = (): void => {
+    const missing = [...invariants.submitted].filter((one) => !invariants.isFinal(one))
+    if (missing.length === 0) return
+    cluster.submit(missing)
+    schedule.after(1_000, again)
+  }
+  again()
+}
+
+/** Everything that waits is final in time, everywhere; then there is silence. */
+export function demandFinality(cluster: Cluster, alive: readonly Machine[]): number {
+  const { schedule, options } = cluster
+  const startMs = schedule.nowMs
+  cluster.run(startMs + boundMs(cluster), () => isAllFinal(cluster, alive))
+  const healingMs = schedule.nowMs - startMs
+  if (!isAllFinal(cluster, alive)) {
+    const waits = alive.filter((machine) => machine.waiting.size > 0).map(({ identity }) => identity)
+    throw new Red(`not final ${healingMs} ms after healing; waiting at ${waits.join(" ")}`)
+  }
+  cluster.tellAll("all final")
+  const rounds = options.quality.loss === 0 ? 1 : 12
+  cluster.run(schedule.nowMs + rounds * (2 * HEARTBEAT_MS + SKIP_MS))
+  const { height } = cluster.invariants.chain.at(-1) ?? { height: 0 }
+  for (const { identity, disk, state } of alive) {
+    if (disk.store.length !== height) {
+      throw new Red(`validator ${identity} has height ${disk.store.length} of ${height} at the end`)
+    }
+    if (state?.armedMs !== undefined) throw new Red(`validator ${identity} is armed for ever`)
+  }
+  const { noise } = cluster.invariants
+  cluster.run(schedule.nowMs + 2 * HEARTBEAT_MS)
+  if (cluster.invariants.noise > noise) throw new Red(`no silence: ${cluster.invariants.lastNoise}`)
+  return healingMs
+}
+
+/** 8Δ(f+1), and what loss and slow links and missions' own pauses add. */
+function boundMs(cluster: Cluster): number {
+  const { options, network } = cluster
+  const { loss } = network.quality
+  const base = 8 * options.deltaMs * (faultsOf(options.count) + 1)
+  return base + 4 * options.deltaMs + 2 * HEARTBEAT_MS + (loss === 0 ? 0 : 400_000 * loss)
+}
+
+function isAllFinal(cluster: Cluster, alive: readonly Machine[]): boolean {
+  const { chain } = cluster.invariants
+  return alive.every((machine) => {
+    return machine.isUp && machine.waiting.size === 0 && machine.delivered.height === chain.length
+  })
+}
