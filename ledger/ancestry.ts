@@ -86,18 +86,18 @@ export function wantViews(
 
 /** Remembers a certified block that is not here; whoever signed for it is asked. */
 export function wantBlock(state: ConsensusState, certificate: Certificate): void {
-  const { blockHash: hash, signers } = certificate
-  if (equalBytes(hash, state.delivered.hash) || heldBlock(state, hash) !== undefined) return
-  want(state, hash, signers)
+  if (certificate.view <= state.delivered.view) return
+  if (heldBlock(state, certificate.blockHash) !== undefined) return
+  want(state, certificate.blockHash, certificate)
 }
 
-/** Asks the signers of a certificate in turn, until the block is here. */
-export function want(state: ConsensusState, hash: Uint8Array, signers: readonly number[]): void {
+/** Wants a block that a certificate certifies, with or by another one. */
+export function want(state: ConsensusState, hash: Uint8Array, certificate: Certificate): void {
   const key = bytesToHex(hash)
-  const { self } = state.config
-  const others = signers.filter((signer) => signer !== self)
-  if (state.wanted.has(key) || others.length === 0) return
-  state.wanted.set(key, { hash, signers: others, turn: 0, nextMs: Number.NEGATIVE_INFINITY })
+  const { view } = certificate
+  const signers = certificate.signers.filter((signer) => signer !== state.config.self)
+  if (state.wanted.has(key) || signers.length === 0) return
+  state.wanted.set(key, { hash, view, signers, turn: 0, nextMs: Number.NEGATIVE_INFINITY })
 }
 
 /**
@@ -109,7 +109,7 @@ export function wantAncestor(state: ConsensusState, certificate: Certificate): v
   while (!equalBytes(hash, state.delivered.hash)) {
     const held = heldBlock(state, hash)
     if (held === undefined) {
-      want(state, hash, certificate.signers)
+      want(state, hash, certificate)
       return
     }
     if (held.status !== "waiting") return

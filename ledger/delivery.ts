@@ -47,7 +47,7 @@ function chainToDeliver(state: ConsensusState, certificate: Certificate): HeldBl
   while (!equalBytes(hash, state.delivered.hash)) {
     const held = heldBlock(state, hash)
     if (held === undefined) {
-      want(state, hash, certificate.signers)
+      want(state, hash, certificate)
       return undefined
     }
     const { header } = held.block
@@ -93,9 +93,8 @@ export function forgetBelow(state: ConsensusState, place: Place): void {
   for (const [key, { block }] of state.blocks) {
     if (block.header.view <= place.view && key !== bytesToHex(place.hash)) state.blocks.delete(key)
   }
-  for (const key of state.wanted.keys()) {
-    // What else was wanted below is of no use; above, it is wanted again by its certificate.
-    if (state.final.view <= place.view) state.wanted.delete(key)
+  for (const [key, { view }] of state.wanted) {
+    if (view <= place.view) state.wanted.delete(key)
   }
   prune(state)
 }

@@ -148,6 +148,8 @@ export interface HeldBlock {
 /** A block that is certified and not here. */
 export interface Wanted {
   readonly hash: Uint8Array
+  /** Of the certificate that it is wanted for: once a block of that view is final, it is not. */
+  readonly view: number
   /** Who signed for it. */
   readonly signers: readonly number[]
   turn: number

@@ -30,6 +30,11 @@ interface Seen {
   isNullified: boolean
 }
 
+function isSkip(message: Message): boolean {
+  if (message.type === "vote") return message.vote.kind === "nullify"
+  return message.type === "certificate" && message.certificate.kind === "nullify"
+}
+
 export class Invariants {
   /** Numbers of all validators that lie; what they do breaks nothing. */
   readonly liars = new Set<number>()
@@ -49,6 +54,8 @@ export class Invariants {
   readonly #final = new Set<number>()
   /** Sends that are not heartbeats, records and blocks: what an idle ledger has none of. */
   noise = 0
+  /** Nullify votes and certificates: on lossy links, idle validators may take a leader for dead. */
+  skips = 0
   lastNoise = ""
 
   constructor(cluster: Cluster, options: ClusterOptions) {
@@ -69,7 +76,8 @@ export class Invariants {
   // --- what a validator sends -----------------------------------------------------------------
 
   onSend(machine: Machine, message: Message): void {
-    if (message.type !== "heartbeat") {
+    if (isSkip(message)) this.skips += 1
+    else if (message.type !== "heartbeat") {
       this.noise += 1
       if (this.#cluster.onTrace !== undefined) this.lastNoise = `${machine.identity} ${message.type}`
     }
