@@ -237,6 +237,18 @@ export const LOG_TRIM_BYTES = 32 * MIB
 /** Blocks of one catch-up request, and their bytes that an answer stops at. */
 export const SYNC_WINDOW_BLOCKS = 64
 export const SYNC_ANSWER_BYTES = 1 * MIB
+/** Catch-up requests under way and answers that wait for their turn, all together … */
+export const SYNC_RANGES_MAX = 10
+/** … and those under way to one peer that has shown itself good. */
+export const SYNC_RANGES_PER_PEER_MAX = 4
+/** Answers that wait for their turn, in bytes. */
+export const SYNC_HELD_BYTES_MAX = 16 * MIB
+/** How long all may wait for one peer while others have answered; doubles with every try. */
+export const SYNC_PATIENCE_MS = 5 * SECOND_MS
+/** How long a validator waits for consensus to bring a block before it fetches it. */
+export const SYNC_VALIDATOR_WAIT_MS = 1 * SECOND_MS
+/** A header with its certificate and links. */
+export const NEWEST_HEADER_BYTES_MAX = 4 * KIB
 /** How long a peer that sent a wrong block or height is not asked again. */
 export const SYNC_DISTRUST_MS = 10 * MINUTE_MS
 /** How often a node without contact to a validator asks a peer for its height. */

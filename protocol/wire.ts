@@ -82,6 +82,14 @@ export const PROTOCOLS = {
     answerBytesMax: limits.STATUS_BYTES_MAX,
     timeoutMs: limits.REQUEST_TIMEOUT_MS,
   },
+  /** The newest header with what makes it final: shows that a claimed height is true. */
+  newest: {
+    id: "/tarbarta/newest/1",
+    lane: "bulk",
+    requestBytesMax: limits.NUMBERS_BYTES_MAX,
+    answerBytesMax: limits.NEWEST_HEADER_BYTES_MAX + limits.MESSAGE_HEAD_BYTES_MAX,
+    timeoutMs: limits.REQUEST_TIMEOUT_MS,
+  },
   /** Blocks from a height on, for catching up. */
   blocks: {
     id: "/tarbarta/blocks/1",

@@ -3,7 +3,8 @@
  * fold its entries into the directory, store it in one batch, tell the rest of the node.
  *
  * validator.ts brings the blocks that it made, follower.ts those that it fetched. One at a time:
- * whoever folds a block writes it before anything else is folded.
+ * whoever folds blocks does so inside of {@link Finality.exclusive}, reads the head there, skips
+ * blocks at or below it, and writes what it folded before its turn ends.
  */
 
 import type { FinalBlock } from "../../ledger/block.ts"
@@ -52,7 +53,8 @@ export class Finality {
   /** Validators of an epoch; this version has the founding epoch only. */
   readonly validatorsOf: ValidatorsOf
   #head: ChainHead
-  #turn: Promise<void> = Promise.resolve()
+  /** Settles when the work that came last has ended. */
+  #turn: Promise<unknown> = Promise.resolve()
 
   constructor(parts: FinalityParts) {
     this.#parts = parts
@@ -75,8 +77,8 @@ export class Finality {
   }
 
   /**
-   * Runs `work` alone: nobody else folds meanwhile. It reads the head inside, skips blocks at or
-   * below it, and writes what it folds before it ends.
+   * Runs `work` once all work that came before has ended, however it ended. What `work` does must
+   * not wait for another turn of its own.
    */
   async exclusive<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.#turn.then(work)
@@ -87,7 +89,7 @@ export class Finality {
   }
 
   /** Folds a verified block that stands on {@link head}; `commit` must follow. */
-  fold(final: FinalBlock, head: ChainHead, extra: readonly Operation[] = []): Staged {
+  fold(final: FinalBlock, head: ChainHead): Staged {
     const { header, batches } = final.block
     assert(header.height === this.#head.height + 1, "blocks are folded in order")
     const { directory, rows } = this.#parts
@@ -112,7 +114,7 @@ export class Finality {
       final,
       head,
       notice,
-      operations: [...operations, ...this.#parts.ownOperations(entries), ...extra],
+      operations: [...operations, ...this.#parts.ownOperations(entries)],
     }
   }
 

@@ -1,42 +1,32 @@
 /**
- * Keeping up with the chain: what every node does, validators included (LEDGER §11).
+ * Keeping up with the chain: what every node does that is behind, validators included (LEDGER §11).
  *
- * Nodes tell each other their heights on contact, validators also after every block. Whoever is
- * behind fetches blocks in windows from one peer at a time and believes nothing: every block is
- * verified in full on the directory as it was before it. A peer that sends a wrong block, or claims
- * a height that it cannot show, is left alone for a while. Every node serves what it has.
+ * ledger/sync.ts says which blocks to ask of whom; here they are fetched from several peers at
+ * once, verified in order on the directory as it was before each, and stored. A peer that sends a
+ * wrong block, or claims a height that it cannot show, is left alone for a while; one that is slow
+ * or gone costs its own range, which another is asked for. Every node serves what it has.
  */
 
-import { ProtocolError, TarbartaError } from "../../protocol/errors.ts"
+import { concatBytes } from "@noble/hashes/utils.js"
+import { decodeHeader, encodeFinality, encodeHeader, readFinality } from "../../ledger/block.ts"
+import type { Certificate } from "../../ledger/certificate.ts"
+import { verifyFinality, type ChainHead } from "../../ledger/chain.ts"
+import * as sync from "../../ledger/sync.ts"
+import { TarbartaError } from "../../protocol/errors.ts"
+import { FieldReader } from "../../protocol/fields.ts"
 import * as limits from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
-import {
-  decodeBlocksAnswer,
-  decodeBlocksRequest,
-  decodeNumber,
-  encodeBlocksAnswer,
-  encodeBlocksRequest,
-  encodeNumber,
-  PROTOCOLS,
-} from "../../protocol/wire.ts"
-import type { Certificate } from "../../ledger/certificate.ts"
-import type { ChainHead } from "../../ledger/chain.ts"
-import {
-  answered,
-  askNext,
-  EMPTY_SYNC,
-  failed,
-  heardHeight,
-  verifyAnswer,
-  type BlocksQuery,
-  type SyncState,
-} from "../../ledger/sync.ts"
+import * as wire from "../../protocol/wire.ts"
 import { createSlices, type Clock, type Timer } from "../clock.ts"
 import { NodeError } from "../errors.ts"
 import type { PeerKey, Transport } from "../network/transport.ts"
 import type { BlockStore } from "../store/blocks.ts"
 import type { Finality, Staged } from "./finality.ts"
+import { Heights } from "./heights.ts"
 import type { LedgerLog } from "./submitter.ts"
+
+/** What was asked for, for the log. */
+type Facts = Readonly<Record<string, string | number>>
 
 export interface FollowerParts {
   readonly suite: Suite
@@ -47,57 +37,63 @@ export interface FollowerParts {
   readonly finality: Finality
   /** Transport keys of the validators, this node's excepted. */
   readonly validators: () => readonly PeerKey[]
-  /** Announces every block to all peers: what a validator does. */
-  readonly isValidator: boolean
-  /** Fetched blocks up to this head are stored. */
-  readonly onAdopted: (head: ChainHead, certificate: Certificate) => void
+  /** Set on a validator. */
+  readonly validator?: {
+    /** Hears of the certificate of every verified block above the head, before it is adopted. */
+    readonly judge: (peer: PeerKey, certificate: Certificate) => void
+    /**
+     * Blocks of others were folded and stored up to this head; called before anybody else's turn
+     * in {@link Finality.exclusive}. The certificate makes the head final, perhaps through links.
+     */
+    readonly onAdopted?: (head: ChainHead, certificate: Certificate) => void
+  }
   /** A stored block cannot be read. */
   readonly onDamage: () => void
   /** The disk failed. */
   readonly onFatal: (error: unknown) => void
 }
 
-/** What a peer was told of our height. */
-interface Told {
-  /** -1 since the last contact: nothing yet. */
-  height: number
-  isBusy: boolean
-  failures: number
-  timer: Timer | undefined
-}
-
 export class Follower {
   readonly #parts: FollowerParts
-  readonly #told = new Map<PeerKey, Told>()
+  readonly #heights: Heights
   /** Peers that lied, and until when they are left alone (monotonic ms). */
   readonly #distrusted = new Map<PeerKey, number>()
   /** Failed requests in a row. */
   readonly #failures = new Map<PeerKey, number>()
-  #sync: SyncState = EMPTY_SYNC
-  #unsubscribe: (() => void) | undefined
-  #pollTimer: Timer | undefined
-  #polled = 0
+  /** Ends the requests to a peer that are under way. */
+  readonly #requests = new Map<PeerKey, AbortController>()
+  #sync: sync.SyncState = sync.EMPTY_SYNC
+  /** Height that all wait for, and how often a peer was found too slow with it. */
+  #stalls = { height: 0, count: 0 }
+  #stallTimer: Timer | undefined
+  #waitTimer: Timer | undefined
+  #isDraining = false
   #isRunning = false
 
   constructor(parts: FollowerParts) {
     this.#parts = parts
+    const { transport, clock, validators, store } = parts
+    this.#heights = new Heights({
+      transport,
+      clock,
+      validators,
+      isValidator: parts.validator !== undefined,
+      ownHeight: () => store.head.height,
+      onHeard: (peer, height) => this.#hear(peer, height),
+      onLost: (peer) => this.#lose(peer),
+    })
   }
 
   start(): void {
     this.#isRunning = true
-    this.#unsubscribe = this.#parts.transport.onContact((peer, state) => {
-      if (state === "up") this.#meet(peer)
-      else this.#lose(peer)
-    })
-    for (const peer of this.#parts.transport.connected()) this.#meet(peer)
-    this.#schedulePoll()
+    this.#heights.start()
   }
 
   stop(): void {
     this.#isRunning = false
-    this.#unsubscribe?.()
-    this.#pollTimer?.cancel()
-    for (const told of this.#told.values()) told.timer?.cancel()
+    this.#heights.stop()
+    this.#stallTimer?.cancel()
+    this.#waitTimer?.cancel()
   }
 
   /** The highest height that is known or claimed by somebody who is not distrusted. */
@@ -108,168 +104,216 @@ export class Follower {
 
   /** Answers a peer's height with ours. */
   receiveHeight(peer: PeerKey, request: Uint8Array): Uint8Array {
-    this.#hear(peer, decodeNumber(request, "height"))
-    return encodeNumber(this.#parts.store.head.height)
-  }
-
-  /** @throws ProtocolError `CODEC_*`; NodeError `STORE_DAMAGED` when our own copy is broken. */
-  async serveBlocks(request: Uint8Array): Promise<Uint8Array> {
-    const { fromHeight, count } = decodeBlocksRequest(request)
-    const { store, onDamage } = this.#parts
-    try {
-      return encodeBlocksAnswer(await store.blocks(fromHeight, count, limits.SYNC_ANSWER_BYTES))
-    } catch (error) {
-      if (error instanceof NodeError && error.code === "STORE_DAMAGED") onDamage()
-      throw error
-    }
-  }
-
-  /** This peer is known to have more than we do. */
-  catchUp(peer: PeerKey): void {
-    this.#ask(peer)
+    return this.#heights.receive(peer, request)
   }
 
   /** After a final block of our own making: all who are connected hear of it. */
   announce(): void {
-    for (const peer of this.#parts.transport.connected()) this.#tell(peer)
+    this.#heights.announce()
+  }
+
+  /** @throws ProtocolError `CODEC_*`; NodeError `STORE_DAMAGED` when our own copy is broken. */
+  async serveBlocks(request: Uint8Array): Promise<Uint8Array> {
+    const { fromHeight, count } = wire.decodeBlocksRequest(request)
+    const { store } = this.#parts
+    const blocks = store.blocks(fromHeight, count, limits.SYNC_ANSWER_BYTES)
+    return wire.encodeBlocksAnswer(await this.#serve(blocks))
+  }
+
+  /**
+   * Our newest header with what makes it final.
+   *
+   * @throws as {@link serveBlocks}; NodeError `NODE_BUSY` before the first block.
+   */
+  async serveNewest(request: Uint8Array): Promise<Uint8Array> {
+    wire.decodeNumber(request, "newest request")
+    const { store } = this.#parts
+    const { height } = store.head
+    if (height === 0) throw new NodeError("NODE_BUSY", "the ledger has no blocks yet")
+    const row = await this.#serve(store.row(height))
+    return wire.encodeBlob(concatBytes(encodeFinality(row), encodeHeader(row.header)))
+  }
+
+  async #serve<T>(reading: Promise<T>): Promise<T> {
+    try {
+      return await reading
+    } catch (error) {
+      if (error instanceof NodeError && error.code === "STORE_DAMAGED") this.#parts.onDamage()
+      throw error
+    }
   }
 
   /** Asks a peer for blocks; used for repairs too. */
-  async fetch(peer: PeerKey, fromHeight: number, count: number): Promise<Uint8Array[]> {
-    const request = encodeBlocksRequest({ fromHeight, count })
-    const answer = await this.#parts.transport.request(peer, PROTOCOLS.blocks, request)
-    return decodeBlocksAnswer(answer)
+  async fetch(
+    peer: PeerKey,
+    fromHeight: number,
+    count: number,
+    options?: { readonly signal: AbortSignal },
+  ): Promise<Uint8Array[]> {
+    const request = wire.encodeBlocksRequest({ fromHeight, count })
+    const { transport } = this.#parts
+    const answer = await transport.request(peer, wire.PROTOCOLS.blocks, request, options)
+    return wire.decodeBlocksAnswer(answer)
   }
 
   // --- heights ---------------------------------------------------------------------------------
 
-  #meet(peer: PeerKey): void {
-    this.#lose(peer)
-    this.#tell(peer)
-  }
-
-  #lose(peer: PeerKey): void {
-    this.#told.get(peer)?.timer?.cancel()
-    this.#told.delete(peer)
-  }
-
-  /** Tells a peer our height until it has heard: once per contact, validators after each block. */
-  #tell(peer: PeerKey): void {
-    const told = this.#told.get(peer) ?? {
-      height: -1,
-      isBusy: false,
-      failures: 0,
-      timer: undefined,
-    }
-    this.#told.set(peer, told)
-    if (!this.#isRunning || told.isBusy || told.timer !== undefined) return
-    const { height } = this.#parts.store.head
-    const isDue = this.#parts.isValidator ? told.height < height : told.height < 0
-    if (!isDue) return
-    told.isBusy = true
-    void this.#exchange(peer, told, height)
-  }
-
-  async #exchange(peer: PeerKey, told: Told, height: number): Promise<void> {
-    const { transport, clock } = this.#parts
-    try {
-      const answer = await transport.request(peer, PROTOCOLS.height, encodeNumber(height))
-      told.height = height
-      told.failures = 0
-      this.#hear(peer, decodeNumber(answer, "height answer"))
-    } catch (error) {
-      if (!(error instanceof TarbartaError)) throw error
-      const isConnected = transport.connected().includes(peer)
-      if (this.#isRunning && isConnected && this.#told.get(peer) === told) {
-        const delayMs = Math.min(limits.RETRY_MIN_MS * 2 ** told.failures, limits.SYNC_POLL_MS)
-        told.failures += 1
-        told.timer = clock.after(delayMs, () => {
-          told.timer = undefined
-          this.#tell(peer)
-        })
-      }
-    } finally {
-      told.isBusy = false
-    }
-    if (told.timer === undefined && this.#told.get(peer) === told) this.#tell(peer)
-  }
-
   #hear(peer: PeerKey, height: number): void {
-    if (!this.#isRunning || this.#isDistrusted(peer)) return
-    this.#sync = heardHeight(this.#sync, peer, height)
-    this.#pump()
+    if (this.#isDistrusted(peer)) return
+    this.#sync = sync.heardHeight(this.#sync, peer, height)
+    if (this.#parts.validator === undefined || this.#sync.ranges.length > 0) this.#pump()
+    else if (height > this.#parts.store.head.height) this.#pumpLater()
   }
 
-  /** Without a validator in reach nobody announces: then a peer is asked now and again. */
-  #schedulePoll(): void {
-    this.#pollTimer = this.#parts.clock.after(limits.SYNC_POLL_MS, () => {
-      this.#schedulePoll()
-      const { transport, validators, isValidator } = this.#parts
-      const peers = transport.connected()
-      if (isValidator || validators().some((peer) => peers.includes(peer))) return
-      const peer = peers[this.#polled % peers.length]
-      this.#polled += 1
-      if (peer !== undefined) this.#ask(peer)
+  /** Consensus brings a validator its blocks; it fetches them only when that takes too long. */
+  #pumpLater(): void {
+    this.#waitTimer ??= this.#parts.clock.after(limits.SYNC_VALIDATOR_WAIT_MS, () => {
+      this.#waitTimer = undefined
+      this.#pump()
     })
   }
 
-  /** Exchanges heights anew, also after a failed request has made a claim void. */
-  #ask(peer: PeerKey): void {
-    const told = this.#told.get(peer)
-    if (told !== undefined) told.height = -1
-    this.#tell(peer)
+  #lose(peer: PeerKey): void {
+    this.#abort(peer)
+    this.#sync = sync.failed(this.#sync, peer, "gone")
+    this.#pump()
+  }
+
+  // --- requests --------------------------------------------------------------------------------
+
+  #pump(): void {
+    if (!this.#isRunning) return
+    const { state, asks } = sync.askNext(this.#sync, this.#parts.store.head.height)
+    this.#sync = state
+    for (const ask of asks) {
+      if (ask.type === "newest") void this.#prove(ask.peer)
+      else void this.#fetchRange(ask.query)
+    }
+    void this.#drain()
+    this.#watchFront()
+  }
+
+  /** Asks a peer that claims far more than we have for its newest header. */
+  async #prove(peer: PeerKey): Promise<void> {
+    const { suite, transport, finality } = this.#parts
+    await this.#attempt(peer, { asked: "newest header" }, async (signal) => {
+      const request = wire.encodeNumber(0)
+      const answer = await transport.request(peer, wire.PROTOCOLS.newest, request, { signal })
+      const reader = new FieldReader(
+        wire.decodeBlob(answer, "newest header", limits.NEWEST_HEADER_BYTES_MAX),
+        "newest header",
+      )
+      const found = readFinality(reader)
+      const header = decodeHeader(reader.view("header", reader.left))
+      verifyFinality(suite, finality.head.chainId, header, found, finality.validatorsOf)
+      this.#sync = sync.provenHeight(this.#sync, peer, header.height)
+    })
+  }
+
+  async #fetchRange(query: sync.BlocksQuery): Promise<void> {
+    const { peer, fromHeight, count } = query
+    await this.#attempt(peer, rangeOf(query), async (signal) => {
+      const answer = await this.fetch(peer, fromHeight, count, { signal })
+      this.#sync = sync.arrived(this.#sync, query, answer)
+    })
+  }
+
+  /** One request to a peer; what goes wrong is the peer's fault, or bad luck. */
+  async #attempt(
+    peer: PeerKey,
+    where: Facts,
+    work: (signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const abort = this.#requests.get(peer) ?? new AbortController()
+    this.#requests.set(peer, abort)
+    try {
+      await work(abort.signal)
+    } catch (error) {
+      if (!this.#isRunning || abort.signal.aborted) return
+      if (!(error instanceof TarbartaError)) throw error
+      if (error instanceof NodeError) this.#retryLater(peer, error, where)
+      else this.#distrust(peer, error, where)
+    }
+    this.#pump()
+  }
+
+  #abort(peer: PeerKey): void {
+    this.#requests.get(peer)?.abort()
+    this.#requests.delete(peer)
+  }
+
+  /** Who keeps all others waiting is given up for this time, and another peer is asked. */
+  #watchFront(): void {
+    const { clock, store } = this.#parts
+    const stalled = sync.stalledQuery(this.#sync, store.head.height)
+    if (stalled === undefined || this.#stallTimer !== undefined) return
+    // Twice as long each time: where everybody is slow, somebody must get to the end.
+    const times = this.#stalls.height === stalled.fromHeight ? this.#stalls.count : 0
+    this.#stallTimer = clock.after(limits.SYNC_PATIENCE_MS * 2 ** times, () => {
+      this.#stallTimer = undefined
+      const still = sync.stalledQuery(this.#sync, store.head.height)
+      if (still?.peer === stalled.peer && still.fromHeight === stalled.fromHeight) {
+        this.#stalls = { height: stalled.fromHeight, count: times + 1 }
+        this.#abort(stalled.peer)
+        const error = new NodeError("STREAM_DEADLINE", "others are faster")
+        this.#retryLater(stalled.peer, error, rangeOf(stalled))
+        this.#pump()
+      }
+      this.#watchFront()
+    })
   }
 
   // --- blocks ----------------------------------------------------------------------------------
 
-  #pump(): void {
-    const { state, query } = askNext(this.#sync, this.#parts.store.head.height)
-    this.#sync = state
-    if (query !== undefined) void this.#catchUp(query)
-  }
-
-  async #catchUp(query: BlocksQuery): Promise<void> {
-    const { peer } = query
-    const window = { ...query, count: Math.min(query.count, limits.SYNC_WINDOW_BLOCKS) }
+  /** Accepts what has come, in order, as far as it joins. */
+  async #drain(): Promise<void> {
+    if (this.#isDraining) return
+    this.#isDraining = true
+    const { finality, store } = this.#parts
     try {
-      const answer = await this.fetch(peer, window.fromHeight, window.count)
-      if (!this.#isRunning) return
-      const { finality } = this.#parts
-      const refusal = await finality.exclusive(async () => this.#accept(window, answer))
-      if (refusal === undefined) {
-        this.#sync = answered(this.#sync)
-        this.#failures.delete(peer)
-      } else {
-        this.#distrust(peer, refusal)
+      for (;;) {
+        const range = sync.readyRange(this.#sync, store.head.height)
+        if (range === undefined || !this.#isRunning) return
+        const refusal = await finality.exclusive(async () => this.#accept(range, range.answer))
+        if (!this.#isRunning) return
+        if (refusal === undefined) {
+          this.#sync = sync.accepted(this.#sync, range)
+          this.#failures.delete(range.peer)
+        } else {
+          this.#distrust(range.peer, refusal, rangeOf(range))
+        }
+        this.#pump()
       }
     } catch (error) {
       // After an orderly stop the store is closed and refuses what was under way.
       if (!this.#isRunning) return
-      if (!(error instanceof TarbartaError) || isDiskFailure(error)) {
-        this.stop()
-        this.#parts.onFatal(error)
-        return
-      }
-      if (error instanceof ProtocolError) this.#distrust(peer, error)
-      else this.#retryLater(peer, error)
+      this.stop()
+      this.#parts.onFatal(error)
+    } finally {
+      this.#isDraining = false
     }
-    if (this.#isRunning) this.#pump()
   }
 
   /** Verifies, folds and stores; the refusal of the block at which it ended, if any. */
   async #accept(
-    query: BlocksQuery,
+    query: sync.BlocksQuery,
     answer: readonly Uint8Array[],
   ): Promise<TarbartaError | undefined> {
-    const { suite, clock, finality, onAdopted } = this.#parts
+    const { suite, clock, finality, validator } = this.#parts
+    // Consensus may have made it meanwhile.
+    if (query.fromHeight + answer.length <= finality.head.height + 1) return undefined
     const giveWay = createSlices(clock, limits.VERIFY_SLICE_MS)
     const staged: Staged[] = []
     let refusal: TarbartaError | undefined
-    // Consensus may have brought them meanwhile.
-    if (finality.head.height >= query.fromHeight) return undefined
     try {
-      const blocks = verifyAnswer(suite, finality.head, query, answer, finality)
-      for (const { final, head } of blocks) {
+      for (const { final, head } of sync.verifyAnswer(
+        suite,
+        finality.head,
+        query,
+        answer,
+        finality,
+      )) {
+        validator?.judge(query.peer, final.certificate)
         staged.push(finality.fold(final, head))
         await giveWay()
         if (!this.#isRunning) return undefined
@@ -280,14 +324,18 @@ export class Follower {
     }
     await finality.commit(staged)
     const last = staged.at(-1)
-    if (last !== undefined) onAdopted(last.head, last.final.certificate)
+    if (last !== undefined) validator?.onAdopted?.(last.head, last.final.certificate)
     return refusal
   }
 
-  #distrust(peer: PeerKey, { code, message }: TarbartaError): void {
-    this.#parts.log.warn(code, { peer, message, ignoredMs: limits.SYNC_DISTRUST_MS })
-    this.#distrusted.set(peer, this.#parts.clock.monotonicMs() + limits.SYNC_DISTRUST_MS)
-    this.#sync = failed(this.#sync, peer)
+  // --- trust -----------------------------------------------------------------------------------
+
+  #distrust(peer: PeerKey, { code, message }: TarbartaError, where: Facts): void {
+    const ignoredMs = limits.SYNC_DISTRUST_MS
+    this.#parts.log.warn(code, { peer, ...where, message, ignoredMs })
+    this.#distrusted.set(peer, this.#parts.clock.monotonicMs() + ignoredMs)
+    this.#abort(peer)
+    this.#sync = sync.failed(this.#sync, peer, "lied")
   }
 
   #isDistrusted(peer: PeerKey): boolean {
@@ -299,18 +347,18 @@ export class Follower {
   }
 
   /** One who fails again and again is asked ever more rarely, so that others get their turn. */
-  #retryLater(peer: PeerKey, { code, message }: TarbartaError): void {
+  #retryLater(peer: PeerKey, { code, message }: NodeError, where: Facts): void {
     const { log, clock, transport } = this.#parts
     const failures = this.#failures.get(peer) ?? 0
-    if (failures === 0) log.warn(code, { peer, message })
+    if (failures === 0) log.warn(code, { peer, ...where, message })
     this.#failures.set(peer, failures + 1)
-    this.#sync = failed(this.#sync, peer)
+    this.#sync = sync.failed(this.#sync, peer, code === "STREAM_DEADLINE" ? "slow" : "gone")
     clock.after(Math.min(limits.RETRY_MIN_MS * 2 ** failures, limits.RETRY_MAX_MS), () => {
-      if (this.#isRunning && transport.connected().includes(peer)) this.#ask(peer)
+      if (this.#isRunning && transport.connected().includes(peer)) this.#heights.ask(peer)
     })
   }
 }
 
-function isDiskFailure(error: TarbartaError): boolean {
-  return error.code === "STORE_FAILED" || error.code === "STORE_FULL"
+function rangeOf({ fromHeight, count }: sync.BlocksQuery): { from: number; to: number } {
+  return { from: fromHeight, to: fromHeight + count - 1 }
 }

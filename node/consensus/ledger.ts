@@ -113,6 +113,9 @@ export class Ledger {
     transport.handle(PROTOCOLS.height, async (peer, request) => {
       return Promise.resolve(this.#live().follower.receiveHeight(peer, request))
     })
+    transport.handle(PROTOCOLS.newest, async (_, request) => {
+      return this.#live().follower.serveNewest(request)
+    })
     transport.handle(PROTOCOLS.blocks, async (_, request) => {
       return this.#live().follower.serveBlocks(request)
     })

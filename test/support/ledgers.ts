@@ -146,6 +146,8 @@ export class LedgerNode {
   readonly rotten = new Set<string>()
   readonly finals: Final[] = []
   readonly warnings: string[] = []
+  /** What the warnings say beside their codes. */
+  readonly facts: Readonly<Record<string, string | number>>[] = []
   readonly failures: unknown[] = []
   readonly #world: LedgerWorld
   #life: Life | undefined
@@ -212,7 +214,12 @@ export class LedgerNode {
       recordEvidence: async (payload) => {
         await this.submit((seq) => this.#entry("evidence", seq, payload))
       },
-      log: { warn: (event) => this.warnings.push(event) },
+      log: {
+        warn: (event, facts) => {
+          this.warnings.push(event)
+          this.facts.push(facts)
+        },
+      },
       onFatal: (error) => this.failures.push(error),
     })
     ledger.onFinal((final) => this.finals.push(final))

@@ -1,0 +1,161 @@
+/**
+ * Long chains of final blocks, made without any node, and peers that serve them: honestly, or in
+ * whatever way a test wants.
+ */
+
+import {
+  encodeFinalBlock,
+  encodeFinality,
+  encodeHeader,
+  type Block,
+  type FinalBlock,
+  type Header,
+} from "../../ledger/block.ts"
+import { assembleCertificate, type Certificate } from "../../ledger/certificate.ts"
+import { buildBlock, checkBlock, genesisHead, type ChainHead } from "../../ledger/chain.ts"
+import { createValidatorSet, type ValidatorSet } from "../../ledger/validators.ts"
+import { signVote } from "../../ledger/vote.ts"
+import type { Transport } from "../../node/network/transport.ts"
+import { Directory } from "../../protocol/directory.ts"
+import { messageEntry, signBatch, type Batch } from "../../protocol/entry.ts"
+import {
+  decodeBlocksRequest,
+  encodeBlob,
+  encodeBlocksAnswer,
+  encodeNumber,
+  PROTOCOLS,
+} from "../../protocol/wire.ts"
+import { concatBytes } from "@noble/hashes/utils.js"
+import type { LedgerWorld } from "./ledgers.ts"
+import type { Ministry } from "./ministry.ts"
+import { seededRandom } from "./rng.ts"
+
+export interface MadeChain {
+  readonly blocks: readonly FinalBlock[]
+  /** The blocks, encoded. */
+  readonly bytes: readonly Uint8Array[]
+  readonly head: ChainHead
+}
+
+export interface ChainOptions {
+  /** Entries of each block; one batch for up to 256, of the posts in turn. */
+  readonly entries?: number
+  /** Every so many blocks one is final through the closing block that follows it. */
+  readonly linkedEvery?: number
+}
+
+/** A chain of a ministry's posts and its one validator. */
+export function makeChain(
+  ministry: Ministry,
+  count: number,
+  { entries = 1, linkedEvery = Infinity }: ChainOptions = {},
+): MadeChain {
+  const { suite, net } = ministry
+  const { genesis } = new Directory(suite, ministry.genesisBytes)
+  const validators = createValidatorSet(suite, 0, genesis.validators)
+  const random = seededRandom(`chain of ${count}`)
+  const blocks: FinalBlock[] = []
+  let head = genesisHead(net)
+  let open: Block | undefined
+  while (head.height < count) {
+    const height = head.height + 1
+    const batches = open === undefined ? [batchOf(ministry, head, entries, random)] : []
+    const block = buildBlock(suite, head, head.view + 1, batches, 1_750_000_000_000 + height)
+    head = checkBlock(suite, head, block, (rid) => ministry.posts[rid - 1]?.submit.publicKey)
+    if (open === undefined && height % linkedEvery === 0 && height < count) {
+      open = block
+      continue
+    }
+    const certificate = certify(ministry, validators, head)
+    if (open !== undefined) blocks.push({ block: open, certificate, links: [block.header] })
+    open = undefined
+    blocks.push({ block, certificate, links: [] })
+  }
+  return { blocks, bytes: blocks.map(encodeFinalBlock), head }
+}
+
+/** The only validator's certificate for a block that the head stands for. */
+function certify(
+  { net, consensus }: Ministry,
+  validators: ValidatorSet,
+  head: ChainHead,
+): Certificate {
+  const body = { kind: "finalize", epoch: 0, view: head.view, blockHash: head.hash } as const
+  const certificate = assembleCertificate([signVote(net, body, 0, consensus.sign)], validators)
+  if (certificate === undefined) throw new Error("one vote is no quorum of one")
+  return certificate
+}
+
+function batchOf(
+  ministry: Ministry,
+  head: ChainHead,
+  count: number,
+  random: (length: number) => Uint8Array,
+): Batch {
+  const { posts, suite, net } = ministry
+  const post = posts[head.height % posts.length]
+  if (post === undefined) throw new Error("a ministry without posts")
+  const first = (head.serials.get(post.rid) ?? 0) + 1
+  const entries = Array.from({ length: count }, (_, at) => {
+    return messageEntry(post.rid, first + at, 1_750_000_000_000, random(32))
+  })
+  return signBatch(suite, net, entries, post.submit.sign)
+}
+
+/** A header with what makes it final, as the answer to a request for the newest one. */
+export function newestAnswer(final: FinalBlock, header: Header = final.block.header): Uint8Array {
+  return encodeBlob(concatBytes(encodeFinality(final), encodeHeader(header)))
+}
+
+/** What a peer does with requests; the honest way where a test says nothing. */
+export interface Manners {
+  /** Height that it claims. */
+  readonly claim?: number
+  readonly newest?: () => Uint8Array | Promise<Uint8Array>
+  readonly blocks?: (
+    from: number,
+    count: number,
+  ) => readonly Uint8Array[] | Promise<readonly Uint8Array[]>
+}
+
+/** A peer that serves a chain, and what it was asked for. */
+export class ServingPeer {
+  readonly #transport: Transport
+  /** First height and count of every request for blocks. */
+  readonly asked: (readonly [from: number, count: number])[] = []
+  newestAsked = 0
+  /** Requests for blocks that were under way at one time, at most. */
+  busyMost = 0
+  #busy = 0
+
+  constructor(world: LedgerWorld, index: number, chain: MadeChain, manners: Manners = {}) {
+    const { post } = world.node(index)
+    this.#transport = world.network.transport(post.peer)
+    const claim = manners.claim ?? chain.head.height
+    const [last] = chain.blocks.slice(-1)
+    if (last === undefined) throw new Error("an empty chain")
+    const honest = (from: number, count: number): readonly Uint8Array[] =>
+      chain.bytes.slice(from - 1, from - 1 + count)
+    this.#transport.handle(PROTOCOLS.height, async () => Promise.resolve(encodeNumber(claim)))
+    this.#transport.handle(PROTOCOLS.newest, async () => {
+      this.newestAsked += 1
+      return manners.newest?.() ?? newestAnswer(last)
+    })
+    this.#transport.handle(PROTOCOLS.blocks, async (_, request) => {
+      const { fromHeight, count } = decodeBlocksRequest(request)
+      this.asked.push([fromHeight, count])
+      this.#busy += 1
+      this.busyMost = Math.max(this.busyMost, this.#busy)
+      const blocks = await (manners.blocks ?? honest)(fromHeight, count)
+      this.#busy -= 1
+      return encodeBlocksAnswer(blocks)
+    })
+  }
+
+  /** Starts to serve one post of the world. */
+  async start(world: LedgerWorld, follower: number): Promise<void> {
+    const { peer } = world.node(follower).post
+    this.#transport.setMembers([{ peer, addresses: [], keep: true }])
+    await this.#transport.start()
+  }
+}
