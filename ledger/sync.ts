@@ -251,7 +251,9 @@ export function accepted(state: SyncState, range: BlocksQuery): SyncState {
 export function stalledQuery(state: SyncState, ownHeight: number): BlocksQuery | undefined {
   const front = state.ranges.find((range) => lastOf(range) > ownHeight)
   if (front === undefined || front.answer !== undefined) return undefined
-  const isPassed = state.ranges.some(({ peer, answer }) => peer !== front.peer && answer)
+  const isPassed = state.ranges.some(({ peer, answer }) => {
+    return peer !== front.peer && answer !== undefined
+  })
   const others = [...state.claims].filter(([peer, height]) => {
     return peer !== front.peer && height >= front.fromHeight
   })

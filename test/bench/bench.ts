@@ -3,8 +3,8 @@
  * absolute times on shared machines mean little (docs/BENCHMARKS.md).
  *
  *   npm run bench                              all of them, about three minutes
- *   npm run bench -- --only NAME               one of seal, tree, ledger, roundtrip, deliver,
- *                                              hotline, cli
+ *   npm run bench -- --only NAME               one of seal, tree, ledger, sync, roundtrip,
+ *                                              deliver, hotline, cli
  *   npm run bench -- --json FILE               writes the figures to a file as well
  *
  * The exit code is 0 when every bench ran, goals met or not; the table says which.
@@ -22,6 +22,7 @@ import { benchRoundtrip } from "./roundtrip.ts"
 import { benchSeal } from "./seal.ts"
 import { Stage } from "./stage.ts"
 import { tableOf, type Group } from "./table.ts"
+import { benchSync } from "./sync.ts"
 import { benchTree } from "./tree.ts"
 
 type Bench = (progress: Progress, stage: Stage) => Promise<Figure[]>
@@ -30,6 +31,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   seal: benchSeal,
   tree: benchTree,
   ledger: benchLedger,
+  sync: benchSync,
   roundtrip: benchRoundtrip,
   deliver: benchDeliver,
   hotline: benchHotline,

@@ -15,7 +15,7 @@ import { assembleCertificate, type Certificate } from "../../ledger/certificate.
 import { buildBlock, checkBlock, genesisHead, type ChainHead } from "../../ledger/chain.ts"
 import { createValidatorSet, type ValidatorSet } from "../../ledger/validators.ts"
 import { signVote } from "../../ledger/vote.ts"
-import type { Transport } from "../../node/network/transport.ts"
+import type { ProtocolSpec, RequestHandler, Transport } from "../../node/network/transport.ts"
 import { Directory } from "../../protocol/directory.ts"
 import { messageEntry, signBatch, type Batch } from "../../protocol/entry.ts"
 import {
@@ -118,6 +118,25 @@ export interface Manners {
   ) => readonly Uint8Array[] | Promise<readonly Uint8Array[]>
 }
 
+/** Answers requests from a chain; a test may change how. */
+export function serveChain(
+  chain: MadeChain,
+  handle: (protocol: ProtocolSpec, handler: RequestHandler) => void,
+  manners: Manners = {},
+): void {
+  const last = chain.blocks.at(-1)
+  if (last === undefined) throw new Error("an empty chain")
+  const honest = (from: number, count: number): readonly Uint8Array[] =>
+    chain.bytes.slice(from - 1, from - 1 + count)
+  const claim = encodeNumber(manners.claim ?? chain.head.height)
+  handle(PROTOCOLS.height, async () => Promise.resolve(claim))
+  handle(PROTOCOLS.newest, async () => Promise.resolve(manners.newest?.() ?? newestAnswer(last)))
+  handle(PROTOCOLS.blocks, async (_, request) => {
+    const { fromHeight, count } = decodeBlocksRequest(request)
+    return encodeBlocksAnswer(await (manners.blocks ?? honest)(fromHeight, count))
+  })
+}
+
 /** A peer that serves a chain, and what it was asked for. */
 export class ServingPeer {
   readonly #transport: Transport
@@ -129,27 +148,23 @@ export class ServingPeer {
   #busy = 0
 
   constructor(world: LedgerWorld, index: number, chain: MadeChain, manners: Manners = {}) {
-    const { post } = world.node(index)
-    this.#transport = world.network.transport(post.peer)
-    const claim = manners.claim ?? chain.head.height
-    const [last] = chain.blocks.slice(-1)
-    if (last === undefined) throw new Error("an empty chain")
-    const honest = (from: number, count: number): readonly Uint8Array[] =>
-      chain.bytes.slice(from - 1, from - 1 + count)
-    this.#transport.handle(PROTOCOLS.height, async () => Promise.resolve(encodeNumber(claim)))
-    this.#transport.handle(PROTOCOLS.newest, async () => {
-      this.newestAsked += 1
-      return manners.newest?.() ?? newestAnswer(last)
-    })
-    this.#transport.handle(PROTOCOLS.blocks, async (_, request) => {
-      const { fromHeight, count } = decodeBlocksRequest(request)
-      this.asked.push([fromHeight, count])
-      this.#busy += 1
-      this.busyMost = Math.max(this.busyMost, this.#busy)
-      const blocks = await (manners.blocks ?? honest)(fromHeight, count)
-      this.#busy -= 1
-      return encodeBlocksAnswer(blocks)
-    })
+    this.#transport = world.network.transport(world.node(index).post.peer)
+    const handle = (protocol: ProtocolSpec, handler: RequestHandler): void => {
+      this.#transport.handle(protocol, async (peer, request) => {
+        if (protocol.id === PROTOCOLS.newest.id) this.newestAsked += 1
+        if (protocol.id !== PROTOCOLS.blocks.id) return handler(peer, request)
+        const { fromHeight, count } = decodeBlocksRequest(request)
+        this.asked.push([fromHeight, count])
+        this.#busy += 1
+        this.busyMost = Math.max(this.busyMost, this.#busy)
+        try {
+          return await handler(peer, request)
+        } finally {
+          this.#busy -= 1
+        }
+      })
+    }
+    serveChain(chain, handle, manners)
   }
 
   /** Starts to serve one post of the world. */
