@@ -126,7 +126,7 @@ function handle(state: ConsensusState, event: ConsensusEvent, nowMs: number): vo
       onPersisted(state, event.seq, nowMs)
       return
     case "adopted":
-      onAdopted(state, event.place, event.certificate, nowMs)
+      onAdopted(state, event.place, event.certificates, nowMs)
       return
     case "message":
       onMessage(state, event, nowMs)
@@ -165,17 +165,19 @@ function onPersisted(state: ConsensusState, seq: number, nowMs: number): void {
 function onAdopted(
   state: ConsensusState,
   place: Place,
-  certificate: Certificate,
+  certificates: readonly Certificate[],
   nowMs: number,
 ): void {
-  for (const vote of votesOf(certificate)) {
+  for (const vote of certificates.flatMap(votesOf)) {
     if (vote.signer === state.config.self && !isOwn(state, vote)) {
       stopKey(state, vote)
       return
     }
   }
   if (place.height > state.delivered.height) forgetBelow(state, place)
-  if (certificate.view > state.final.view) onCertificate(state, certificate, undefined, nowMs)
+  const certificate = certificates.at(-1)
+  if (certificate === undefined || certificate.view <= state.final.view) return
+  onCertificate(state, certificate, undefined, nowMs)
 }
 
 // --- what peers send --------------------------------------------------------------------------

@@ -63,8 +63,12 @@ export type ConsensusEvent =
     }
   /** The record of this and of every lower number is on the disk. */
   | { readonly type: "persisted"; readonly seq: number }
-  /** Final blocks up to this place came from elsewhere and are in the store. */
-  | { readonly type: "adopted"; readonly place: Place; readonly certificate: Certificate }
+  /** Final blocks came from elsewhere and are in the store: the last one, and what makes each final. */
+  | {
+      readonly type: "adopted"
+      readonly place: Place
+      readonly certificates: readonly Certificate[]
+    }
   /** From the validator `from`, proven by the transport; `finalView` is the sender's. */
   | {
       readonly type: "message"

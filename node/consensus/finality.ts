@@ -89,7 +89,7 @@ export class Finality {
   }
 
   /** Folds a verified block that stands on {@link head}; `commit` must follow. */
-  fold(final: FinalBlock, head: ChainHead): Staged {
+  fold(final: FinalBlock, head: ChainHead, extra: readonly Operation[] = []): Staged {
     const { header, batches } = final.block
     assert(header.height === this.#head.height + 1, "blocks are folded in order")
     const { directory, rows } = this.#parts
@@ -114,7 +114,7 @@ export class Finality {
       final,
       head,
       notice,
-      operations: [...operations, ...this.#parts.ownOperations(entries)],
+      operations: [...operations, ...this.#parts.ownOperations(entries), ...extra],
     }
   }
 

@@ -39,13 +39,12 @@ export interface FollowerParts {
   readonly validators: () => readonly PeerKey[]
   /** Set on a validator. */
   readonly validator?: {
-    /** Hears of the certificate of every verified block above the head, before it is adopted. */
-    readonly judge: (peer: PeerKey, certificate: Certificate) => void
     /**
      * Blocks of others were folded and stored up to this head; called before anybody else's turn
-     * in {@link Finality.exclusive}. The certificate makes the head final, perhaps through links.
+     * in {@link Finality.exclusive}. The certificates make the blocks final, the last one
+     * the head.
      */
-    readonly onAdopted?: (head: ChainHead, certificate: Certificate) => void
+    readonly onAdopted: (head: ChainHead, certificates: readonly Certificate[]) => void
   }
   /** A stored block cannot be read. */
   readonly onDamage: () => void
@@ -100,6 +99,11 @@ export class Follower {
   heightSeen(): number {
     const claims = [...this.#sync.claims].filter(([peer]) => !this.#isDistrusted(peer))
     return Math.max(this.#parts.store.head.height, ...claims.map(([, height]) => height))
+  }
+
+  /** This peer is known to have more than we do. */
+  catchUp(peer: PeerKey): void {
+    this.#heights.ask(peer)
   }
 
   /** Answers a peer's height with ours. */
@@ -313,7 +317,6 @@ export class Follower {
         answer,
         finality,
       )) {
-        validator?.judge(query.peer, final.certificate)
         staged.push(finality.fold(final, head))
         await giveWay()
         if (!this.#isRunning) return undefined
@@ -324,7 +327,8 @@ export class Follower {
     }
     await finality.commit(staged)
     const last = staged.at(-1)
-    if (last !== undefined) validator?.onAdopted?.(last.head, last.final.certificate)
+    const certificates = staged.map(({ final }) => final.certificate)
+    if (last !== undefined) validator?.onAdopted(last.head, certificates)
     return refusal
   }
 

@@ -176,9 +176,12 @@ export class Ledger {
       store,
       finality,
       validators: () => this.#validatorPeers(),
-      isValidator: validator !== undefined,
-      onAdopted: ({ view, height, hash }, certificate) =>
-        validator?.adopted({ view, height, hash }, certificate),
+      ...(validator && {
+        validator: {
+          onAdopted: ({ view, height, hash }, certificates) =>
+            validator.adopted({ view, height, hash }, certificates),
+        },
+      }),
       onDamage: () => void this.#heal(),
       onFatal: this.#fail,
     })

@@ -237,8 +237,8 @@ export class Validator {
   }
 
   /** Final blocks that this node fetched and stored stand up to here. */
-  adopted(place: Place, certificate: Certificate): void {
-    this.#feed({ type: "adopted", place, certificate })
+  adopted(place: Place, certificates: readonly Certificate[]): void {
+    this.#feed({ type: "adopted", place, certificates })
     this.#committed(place.view).catch((error: unknown) => this.#fail(error))
   }
 

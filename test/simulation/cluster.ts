@@ -84,7 +84,13 @@ export class Cluster {
 
   /** Adds a validator that runs the real consensus. */
   addMachine(identity: number, clocks: Partial<Clocks> = {}, isTwin = false): Machine {
-    const machine = new Machine(this, this.actors.length, identity, { ...CLOCKS, ...clocks }, isTwin)
+    const machine = new Machine(
+      this,
+      this.actors.length,
+      identity,
+      { ...CLOCKS, ...clocks },
+      isTwin,
+    )
     this.actors.push(machine)
     this.machines.push(machine)
     return machine

@@ -79,7 +79,8 @@ export class Invariants {
     if (isSkip(message)) this.skips += 1
     else if (message.type !== "heartbeat") {
       this.noise += 1
-      if (this.#cluster.onTrace !== undefined) this.lastNoise = `${machine.identity} ${message.type}`
+      if (this.#cluster.onTrace !== undefined)
+        this.lastNoise = `${machine.identity} ${message.type}`
     }
     if (message.type === "certificate") this.#onCertificate(machine, message.certificate)
     if (machine.isTwin) return
@@ -133,7 +134,8 @@ export class Invariants {
       this.#seen.set(view, seen)
     }
     if (kind === "notarize") {
-      if ((seen.notarized ?? hash) !== hash) this.#breach(`two blocks are notarized in view ${view}`)
+      if ((seen.notarized ?? hash) !== hash)
+        this.#breach(`two blocks are notarized in view ${view}`)
       seen.notarized = hash
     } else if (kind === "nullify") {
       seen.isNullified = true

@@ -225,7 +225,9 @@ export function demandFinality(cluster: Cluster, alive: readonly Machine[]): num
   cluster.run(startMs + boundMs(cluster), () => isAllFinal(cluster, alive))
   const healingMs = schedule.nowMs - startMs
   if (!isAllFinal(cluster, alive)) {
-    const waits = alive.filter((machine) => machine.waiting.size > 0).map(({ identity }) => identity)
+    const waits = alive
+      .filter((machine) => machine.waiting.size > 0)
+      .map(({ identity }) => identity)
     throw new Red(`not final ${healingMs} ms after healing; waiting at ${waits.join(" ")}`)
   }
   cluster.tellAll("all final")

@@ -74,14 +74,15 @@ export function makeChain(
   return { blocks, bytes: blocks.map(encodeFinalBlock), head }
 }
 
-/** The only validator's certificate for a block that the head stands for. */
+/** The validators' certificate for a block that the head stands for. */
 function certify(
-  { net, consensus }: Ministry,
+  { net, validators: keys }: Ministry,
   validators: ValidatorSet,
   head: ChainHead,
 ): Certificate {
   const body = { kind: "finalize", epoch: 0, view: head.view, blockHash: head.hash } as const
-  const certificate = assembleCertificate([signVote(net, body, 0, consensus.sign)], validators)
+  const votes = keys.map(({ consensus }, index) => signVote(net, body, index, consensus.sign))
+  const certificate = assembleCertificate(votes, validators)
   if (certificate === undefined) throw new Error("one vote is no quorum of one")
   return certificate
 }

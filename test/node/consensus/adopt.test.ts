@@ -34,7 +34,7 @@ async function behind(name: string, count: number) {
   })
   const transport = network.transport(post.peer)
   const judged: number[] = []
-  const adopted: { head: ChainHead; certificate: Certificate }[] = []
+  const adopted: { head: ChainHead; certificate: Certificate | undefined }[] = []
   const failures: unknown[] = []
   const follower = new Follower({
     suite,
@@ -45,8 +45,10 @@ async function behind(name: string, count: number) {
     finality,
     validators: () => [],
     validator: {
-      judge: (_, certificate) => judged.push(certificate.view),
-      onAdopted: (head, certificate) => adopted.push({ head, certificate }),
+      onAdopted: (head, certificates) => {
+        judged.push(...certificates.map(({ view }) => view))
+        adopted.push({ head, certificate: certificates.at(-1) })
+      },
     },
     onDamage: () => failures.push("damage"),
     onFatal: (error) => failures.push(error),
