@@ -1,0 +1,93 @@
+import * as fc from "fast-check"
+import { describe, expect, it } from "vitest"
+import {
+  decodePacket,
+  encodeMessage,
+  encodePacket,
+  type Message,
+  type Packet,
+} from "../../ledger/message.ts"
+import { assembleCertificate } from "../../ledger/certificate.ts"
+import { genesisHead } from "../../ledger/chain.ts"
+import { FETCH_VIEWS_MAX, PACKET_MESSAGES_MAX } from "../../protocol/limits.ts"
+import { decoding } from "../support/canonical.ts"
+import {
+  batch,
+  CAPITAL,
+  CHAIN_ID,
+  finalBlockOn,
+  flipped,
+  named,
+  validatorSet,
+  voteOf,
+} from "../support/ledger.ts"
+import { refusal } from "../support/refusal.ts"
+import { suite } from "../support/suites.ts"
+
+const four = validatorSet(4)
+const hash = named("a block")
+const vote = voteOf(1, "notarize", 5, hash)
+const votes = [0, 1, 2].map((signer) => voteOf(signer, "nullify", 5, hash))
+const certificate = assembleCertificate(votes, four)
+const { block } = finalBlockOn(genesisHead(CHAIN_ID), [batch(CAPITAL, 1)])
+if (certificate === undefined) throw new Error("nothing to send")
+
+const MESSAGES: readonly Message[] = [
+  { type: "vote", vote },
+  { type: "certificate", certificate },
+  { type: "proposal", vote, block },
+  { type: "fetch", fromView: 3, toView: 3 + FETCH_VIEWS_MAX - 1 },
+  { type: "fetchBlock", hash },
+  { type: "block", block },
+]
+
+const encodeIt = ({ epoch, finalView, messages }: Packet): Uint8Array =>
+  encodePacket(epoch, finalView, messages.map(encodeMessage))
+const decodeIt = (bytes: Uint8Array): Packet => decodePacket(suite, bytes)
+
+describe("a packet", () => {
+  it("carries every kind of message, and none at all", () => {
+    const packet = { epoch: 3, finalView: 77, messages: MESSAGES }
+    expect(decodeIt(encodeIt(packet))).toEqual(packet)
+    const heartbeat = { epoch: 0, finalView: 0, messages: [] }
+    expect(encodeIt(heartbeat)).toHaveLength(13)
+    expect(decodeIt(encodeIt(heartbeat))).toEqual(heartbeat)
+    expect(encodeMessage({ type: "heartbeat" })).toHaveLength(0)
+  })
+
+  it("is refused with too many messages, an unknown one, or a range that is none", () => {
+    const check = (bytes: Uint8Array): unknown => refusal(() => decodeIt(bytes))
+    const message = encodeMessage({ type: "vote", vote })
+    const many = Array.from({ length: PACKET_MESSAGES_MAX + 1 }, () => message)
+    expect(check(encodePacket(0, 0, many.slice(1)))).toBeUndefined()
+    expect(check(encodePacket(0, 0, many))).toBe("MESSAGE_INVALID")
+    const unknown = message.slice()
+    unknown[0] = 9
+    expect(check(encodePacket(0, 0, [unknown]))).toBe("MESSAGE_INVALID")
+    for (const [fromView, toView] of [
+      [0, 1],
+      [5, 4],
+      [1, 1 + FETCH_VIEWS_MAX],
+    ] as const) {
+      const ask = encodeMessage({ type: "fetch", fromView, toView })
+      expect(check(encodePacket(0, 0, [ask]))).toBe("MESSAGE_INVALID")
+    }
+  })
+
+  it("decodes canonically from any bytes or is refused with a code", () => {
+    const bytes = encodeIt({ epoch: 0, finalView: 5, messages: MESSAGES })
+    const codes = /^(canonical$|CODEC_|VOTE_|CERTIFICATE_|MESSAGE_|BLOCK_|BATCH_|ENTRY_)/
+    fc.assert(
+      fc.property(fc.nat(bytes.length * 8 - 1), fc.nat(bytes.length), (bit, end) => {
+        expect(decoding(flipped(bytes, bit), decodeIt, encodeIt)).toMatch(codes)
+        expect(decoding(bytes.subarray(0, end), decodeIt, encodeIt)).toMatch(codes)
+      }),
+      { numRuns: 1_000 },
+    )
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 400 }), (any) => {
+        expect(decoding(any, decodeIt, encodeIt)).toMatch(codes)
+      }),
+    )
+  })
+})
