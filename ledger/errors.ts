@@ -1,5 +1,5 @@
 /**
- * Why `ledger/` refuses blocks, certificates, votes, proofs and records. Codes are stable.
+ * Why `ledger/` refuses blocks, certificates, votes, checkpoints, proofs and records. Codes are stable.
  */
 
 import { TarbartaError } from "../protocol/errors.ts"
@@ -40,9 +40,17 @@ export type LedgerCode =
   | "EVIDENCE_INVALID"
   | "RECORD_INVALID"
   | "RUN_INVALID"
-  // proofs and catch-up
+  // checkpoints and proofs
+  | "NOTE_INVALID"
+  | "NOTE_SIGNATURE"
+  | "CHECKPOINT_INVALID"
+  | "CHECKPOINT_FORK"
+  | "TILE_PATH"
+  | "POLICY_INVALID"
+  | "POLICY_UNMET"
   | "PROOF_INVALID"
   | "PROOF_OPENING"
+  // catch-up
   | "SYNC_ANSWER"
 
 /** A refusal by the pure ledger code. */

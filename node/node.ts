@@ -13,8 +13,10 @@ import { PROTOCOLS } from "../protocol/wire.ts"
 import { EventLog } from "./api/events.ts"
 import { ClockCheck } from "./clock-check.ts"
 import type { Clock } from "./clock.ts"
-import { Ledger, type Refusal } from "./consensus/ledger.ts"
+import { Ledger } from "./consensus/ledger.ts"
+import type { Refusal } from "./consensus/voting.ts"
 import type { Final } from "./consensus/finality.ts"
+import type { CheckpointKeys } from "./consensus/checkpoints.ts"
 import type { ValidatorKeys } from "./consensus/validator.ts"
 import { Counters } from "./delivery/counters.ts"
 import { Dispatcher } from "./delivery/dispatcher.ts"
@@ -48,6 +50,8 @@ export interface NodeKeys {
   readonly signBatch: (message: Uint8Array) => Uint8Array
   /** On a validator: its consensus key and its opened log. */
   readonly validator?: ValidatorKeys
+  /** Sign checkpoints. */
+  readonly checkpoints: CheckpointKeys
 }
 
 export interface NodeParts {
@@ -155,6 +159,7 @@ export class TarbartaNode {
         ...parts.warnings,
         ...this.#clockCheck.warnings(),
         ...this.#epochs.warnings(),
+        ...ledger.warnings(),
       ],
       stop: parts.onStop,
     })
@@ -212,6 +217,7 @@ export class TarbartaNode {
       onFatal,
       genesisBytes: parts.genesis,
       self: { peer: toHex(keys.transportKey), signBatch: keys.signBatch },
+      checkpoints: keys.checkpoints,
       ...(keys.validator === undefined ? {} : { validator: keys.validator }),
       ...(parts.refusal === undefined ? {} : { refusal: parts.refusal }),
       recordEvidence: async (payload) => node.#recordEvidence(payload),

@@ -7,7 +7,6 @@
 
 import { frontierRoot } from "../ledger/merkle.ts"
 import type { Opening } from "../ledger/proof.ts"
-import { decodeCopy } from "../protocol/copy.ts"
 import type { Directory, Mission } from "../protocol/directory.ts"
 import { payloadEntry } from "../protocol/entry.ts"
 import { TarbartaError } from "../protocol/errors.ts"
@@ -15,7 +14,7 @@ import { fingerprint } from "../protocol/keys.ts"
 import * as limits from "../protocol/limits.ts"
 import type { RandomSource, Suite } from "../protocol/suite.ts"
 import type { EventLog } from "./api/events.ts"
-import type { CablesQuery, NodeService, SignalsQuery } from "./api/routes.ts"
+import type { CablesQuery, NodeService, PublishedHere, SignalsQuery } from "./api/routes.ts"
 import type * as shapes from "./api/shapes.ts"
 import type { Clock } from "./clock.ts"
 import type { Ledger } from "./consensus/ledger.ts"
@@ -33,6 +32,7 @@ import type { Transport } from "./network/transport.ts"
 import { signalOfDraft } from "./signal-draft.ts"
 import type { Database } from "./store/database.ts"
 import { ledgerCopyChunks } from "./store/copy.ts"
+import { publicationChunks } from "./store/publication.ts"
 import { addresseeOf, cableOf, Names, signalOf, summaryOfReceived, summaryOfSent } from "./views.ts"
 
 export const VERSION = "0.1.0"
@@ -330,13 +330,18 @@ export class Service implements NodeService {
     return ledgerCopyChunks(untilAborted(this.#parts.ledger.blocks(), signal))
   }
 
+  async publication(have: PublishedHere | undefined): Promise<AsyncIterable<Uint8Array>> {
+    return publicationChunks(await this.#parts.ledger.publication(have))
+  }
+
   async proof(id: string): Promise<Uint8Array> {
     const found =
       (await this.#openingOf(id)) ?? (await signalOpening(this.#parts.database, this.#rid(), id))
     if (found === undefined) throw unknownCable(id)
     const proof = await this.#parts.ledger.proof(found.sender, found.seq, found.opening)
     if (proof !== undefined) return proof
-    throw new NodeError("PROOF_PENDING", `cable ${id.slice(0, 16)} is not in a final block yet`)
+    const why = "is not under a checkpoint that enough validators signed yet"
+    throw new NodeError("PROOF_PENDING", `cable ${id.slice(0, 16)} ${why}`)
   }
 
   /** What proves which cable an entry stands for; undefined for a cable that is not here. */
@@ -347,12 +352,15 @@ export class Service implements NodeService {
     const found = await sent.find(id)
     if (found !== undefined) {
       const { row } = found
-      return { sender: this.#rid(), seq: row.seq, opening: openingOfSent(row) }
+      return {
+        sender: this.#rid(),
+        seq: row.seq,
+        opening: { salt: fromHex(row.salt), cableId: fromHex(id) },
+      }
     }
     const received = await inbox.row(id)
     if (received === undefined) return undefined
-    const { header, signature } = decodeCopy(await this.cableEnvelope(id))
-    const opening = { header, signature, salt: fromHex(received.salt) }
+    const opening = { salt: fromHex(received.salt), cableId: fromHex(id) }
     return { sender: received.sender, seq: received.seq, opening }
   }
 
@@ -417,14 +425,6 @@ async function* untilAborted<T>(items: AsyncIterable<T>, signal: AbortSignal): A
   for await (const item of items) {
     signal.throwIfAborted()
     yield item
-  }
-}
-
-function openingOfSent(row: SentRow): Opening {
-  return {
-    header: fromHex(row.header),
-    signature: fromHex(row.signature),
-    salt: fromHex(row.salt),
   }
 }
 

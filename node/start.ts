@@ -12,7 +12,8 @@ import { startServer, type ApiServer } from "./api/server.ts"
 import { recordBoot } from "./boot.ts"
 import { systemClock } from "./clock.ts"
 import { readConfig, type Config } from "./config.ts"
-import type { Refusal } from "./consensus/ledger.ts"
+import type { CheckpointKeys } from "./consensus/checkpoints.ts"
+import type { Refusal } from "./consensus/voting.ts"
 import type { ValidatorKeys } from "./consensus/validator.ts"
 import { NodeError } from "./errors.ts"
 import { lockHome, openHome, type Home } from "./home.ts"
@@ -203,8 +204,28 @@ function keysOf(keystore: Keystore, validator: ValidatorKeys | undefined): NodeK
       sign: keystore.signer(name),
     })),
     signBatch: keystore.ed25519Signer(KEY_NAMES.submit),
+    checkpoints: checkpointKeys(keystore, validator !== undefined),
     ...(validator === undefined ? {} : { validator }),
   }
+}
+
+function checkpointKeys(keystore: Keystore, isValidator: boolean): CheckpointKeys {
+  const noContext = new Uint8Array(0)
+  const signPq = (name: string): ((message: Uint8Array) => Uint8Array) => {
+    const sign = keystore.mldsa44Signer(name)
+    return (message) => sign(noContext, message)
+  }
+  const witness = {
+    cosigner: keystore.ed25519Signer(KEY_NAMES.witness),
+    cosignerPq: signPq(KEY_NAMES.witnessPq),
+  }
+  if (!isValidator) return { witness }
+  const validator = {
+    log: keystore.ed25519Signer(KEY_NAMES.log),
+    cosigner: keystore.ed25519Signer(KEY_NAMES.cosigner),
+    cosignerPq: signPq(KEY_NAMES.cosignerPq),
+  }
+  return { witness, validator }
 }
 
 /** Closes in the opposite order of opening; one that fails does not keep the others open. */

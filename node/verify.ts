@@ -7,22 +7,19 @@
 
 import { open } from "node:fs/promises"
 import { basename } from "node:path"
+import { medianTime } from "../ledger/cosignature.ts"
 import { frontierRoot } from "../ledger/merkle.ts"
-import { decodeProof, verifyProof } from "../ledger/proof.ts"
+import type { NoteKey } from "../ledger/note.ts"
+import { validatorPolicy } from "../ledger/policy.ts"
+import { decodeProof, PROOF_START, verifyProof } from "../ledger/proof.ts"
 import { createValidatorSet } from "../ledger/validators.ts"
-import {
-  decodeCopy,
-  verifyCopy,
-  verifyHeader,
-  type EnvelopeCopy,
-  type VerifiedHeader,
-} from "../protocol/copy.ts"
+import { decodeCopy, verifyCopy, type EnvelopeCopy, type VerifiedHeader } from "../protocol/copy.ts"
 import { Directory } from "../protocol/directory.ts"
 import { ProtocolError, TarbartaError } from "../protocol/errors.ts"
-import { decodeHeader } from "../protocol/header.ts"
 import { fingerprint } from "../protocol/keys.ts"
 import { LABELS, labelBytes } from "../protocol/labels.ts"
 import * as limits from "../protocol/limits.ts"
+import { namedValidators } from "./consensus/cosigners.ts"
 import { verifyLedgerCopy, type VerifiedLedger } from "./consensus/verify.ts"
 import { NodeError } from "./errors.ts"
 import { keyLookups } from "./delivery/lookups.ts"
@@ -89,8 +86,8 @@ async function kindOf(path: string): Promise<VerifiedFile["kind"]> {
   if (opening.startsWith(new TextDecoder("latin1").decode(labelBytes(LABELS.ledgerCopy)))) {
     return "ledger"
   }
-  // A proof is an array that opens with its label; every other file is taken for an envelope.
-  return opening.slice(2).startsWith(LABELS.proof) ? "proof" : "envelope"
+  // Every other file is taken for an envelope.
+  return opening.startsWith(PROOF_START) ? "proof" : "envelope"
 }
 
 /** The first bytes of a file. */
@@ -161,32 +158,26 @@ async function checkProof(
   facts: Facts,
 ): Promise<void> {
   const proof = decodeProof(await readNamed(options.file, limits.PROOF_BYTES_MAX))
-  const validators = createValidatorSet(suite, 0, founding.genesis.validators)
-  const proven = verifyProof(suite, founding.net, proof, (epoch) =>
-    epoch === validators.epoch ? validators : undefined,
-  )
+  const { origin, validators } = founding.genesis
+  const set = createValidatorSet(suite, 0, validators)
+  const policy = validatorPolicy(origin, namedValidators(founding, set))
+  const { entry, index, checkpoint, cableId, signed } = verifyProof(suite, policy, proof)
   const directory = await directoryOf(options, genesis, founding)
-  const { entry, header } = proven
   facts["submitter"] = nameOf(directory, entry.submitter)
   facts["serial"] = entry.submitterSeq
-  facts["entryIndex"] = proven.leafIndex
-  facts["height"] = header.height
-  facts["treeSize"] = header.treeSize
-  facts["finalBy"] = new Date(header.timeMs).toISOString()
-  if (proven.cableId === undefined || proof.opening === undefined) return
-  facts["cable"] = toHex(proven.cableId)
-  const opened = decodeHeader(suite, proof.opening.header)
-  if (directory.missionBySigner(opened.core.signerKid) === undefined) {
-    // The entry stands; who signed the cable is told by a copy of the ledger.
-    facts["signature"] = "not checked (needs --ledger)"
-    return
-  }
-  verifyHeader(suite, proof.opening.header, proof.opening.signature, keyLookups(directory))
-  if (opened.core.seq !== entry.submitterSeq || opened.core.sender !== entry.submitter) {
-    const why = `signed as serial ${opened.core.seq}, entered as ${entry.submitterSeq}`
-    throw new ProtocolError("ENVELOPE_HEADER", `proof opening: ${why}`)
-  }
-  facts["signature"] = true
+  facts["cable"] = toHex(cableId)
+  facts["entryIndex"] = index
+  facts["treeSize"] = checkpoint.size
+  facts["rootHash"] = toHex(checkpoint.root)
+  const timeS = medianTime(signed)
+  if (timeS !== undefined) facts["finalBy"] = new Date(timeS * 1_000).toISOString()
+  const cosigned = signed.filter(({ key }) => key.type !== "log")
+  facts["cosigners"] = cosigned.map(({ key }) => nameOfKey(key)).join(", ")
+}
+
+/** Who signed, and with what if it is not what everybody can verify. */
+function nameOfKey({ name, type }: NoteKey): string {
+  return type === "cosignerPq" ? `${name} (ML-DSA-44)` : name
 }
 
 async function directoryOf(

@@ -90,7 +90,7 @@ const ORIGIN_PATTERN = /^[!-*,-~]+$/
 
 /** True for text that can be the first line of a checkpoint and the name in a verifier key. */
 export function isOrigin(text: string): boolean {
-  return ORIGIN_PATTERN.test(text)
+  return text.length <= limits.ORIGIN_BYTES_MAX && ORIGIN_PATTERN.test(text)
 }
 
 /** What a governance member signs to prove possession of its key. */

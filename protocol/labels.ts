@@ -55,7 +55,6 @@ export const LABELS = {
   ballot: "TB1/ballot",
   evidence: "TB1/evidence",
   // files
-  proof: "TB1/proof",
   ledgerCopy: "TB1/ledger-copy",
   keystore: "TB1/keystore",
   boot: "TB1/boot",

@@ -219,8 +219,43 @@ export const EVIDENCE_BYTES_MAX = 512
 export const BLOCK_AHEAD_MS = HOUR_MS
 /** Longest path in a proof: a tree of 2^53 leaves has no longer one. */
 export const PROOF_PATH_HASHES_MAX = 53
-/** Largest proof file: an entry, a path of 53 hashes, header, certificate and opening. */
+/** Largest proof file: entry and opening, a path of 53 hashes, and a checkpoint of 16 lines. */
 export const PROOF_BYTES_MAX = 80 * KIB
+
+// --- publication of the ledger ----------------------------------------------------------------
+
+/** Hashes in a tile, entries in a bundle. */
+export const TILE_WIDTH = 256
+/** Longest origin: names of cosigners begin with its first part. */
+export const ORIGIN_BYTES_MAX = 200
+/** Longest name in a note; one byte counts it in what a 0x06 key signs. */
+export const NOTE_NAME_BYTES_MAX = 255
+/** Signature lines that are read; tools of others refuse more. */
+export const NOTE_LINES_MAX = 100
+/** Signature lines of a checkpoint that is given out; readers must take as many. */
+export const CHECKPOINT_LINES_MAX = 16
+/** ML-DSA-44 lines in a proof file, which is to stay short. */
+export const PROOF_PQ_LINES_MAX = 1
+/** Largest note: 100 lines of ML-DSA-44. */
+export const NOTE_BYTES_MAX = 384 * KIB
+/** Largest checkpoint of at most 16 lines, as it travels between validators. */
+export const CHECKPOINT_BYTES_MAX = 64 * KIB
+/** Largest policy file: two keys of each mission, ML-DSA-44 among them. */
+export const POLICY_BYTES_MAX = 512 * KIB
+/** Largest file of a publication: 256 of the largest entries. */
+export const PUBLISHED_FILE_BYTES_MAX = 17 * MIB
+/** Files of a publication that are written to the disk at the same time. */
+export const PUBLISHED_FILES_WRITING_MAX = 16
+/** Newest sizes for which a validator collects cosignatures; slots are one a key and size. */
+export const COSIGN_SIZES_MAX = 8
+/** Shortest interval between two ML-DSA-44 cosignatures of a validator. */
+export const COSIGN_PQ_MS = 5 * SECOND_MS
+/** Missions cosign once in so long, all the same checkpoint. */
+export const WITNESS_MS = HOUR_MS
+/** Checkpoints for which a validator collects the cosignatures of missions. */
+export const WITNESSED_SIZES_MAX = 4
+/** Of so many missions one may be corrupt: 10 of 81 (LEDGER §15.5). */
+export const MISSIONS_PER_CORRUPT = 8
 
 /** Entries that come within so long of a batch go together into the next one. */
 export const SUBMIT_QUIET_MS = 25

@@ -6,6 +6,7 @@
  */
 
 import { decode, encode, type Reader } from "./codec.ts"
+import { ProtocolError } from "./errors.ts"
 import * as limits from "./limits.ts"
 
 /** Ids and limits of the protocols; `lane` says which connection carries them. */
@@ -97,6 +98,22 @@ export const PROTOCOLS = {
     requestBytesMax: limits.NUMBERS_BYTES_MAX,
     answerBytesMax: limits.BLOCKS_MESSAGE_BYTES_MAX,
     timeoutMs: 2 * limits.REQUEST_TIMEOUT_MS,
+  },
+  /** Our cosignatures of a checkpoint to a validator, which answers with those it has of it. */
+  cosign: {
+    id: "/tarbarta/cosign/1",
+    lane: "bulk",
+    requestBytesMax: limits.CHECKPOINT_BYTES_MAX + limits.MESSAGE_HEAD_BYTES_MAX,
+    answerBytesMax: limits.CHECKPOINT_BYTES_MAX + limits.MESSAGE_HEAD_BYTES_MAX,
+    timeoutMs: limits.REQUEST_TIMEOUT_MS,
+  },
+  /** The newest signed checkpoint, the one for this hour's witnesses, or the one with theirs. */
+  checkpoint: {
+    id: "/tarbarta/checkpoint/1",
+    lane: "bulk",
+    requestBytesMax: limits.NUMBERS_BYTES_MAX,
+    answerBytesMax: limits.NOTE_BYTES_MAX + limits.MESSAGE_HEAD_BYTES_MAX,
+    timeoutMs: limits.REQUEST_TIMEOUT_MS,
   },
 } as const
 
@@ -194,6 +211,38 @@ export function decodeBlocksAnswer(bytes: Uint8Array): Uint8Array[] {
     return reader.list("blocks", limits.BLOCKS_PER_ANSWER_MAX, () =>
       reader.bytesUpTo("block", limits.STORED_BLOCK_BYTES_MAX, 1),
     )
+  })
+}
+
+// --- cosign: [version, note] → [version, note]; checkpoint: [version, which] → [version, note] --
+
+/** Which checkpoint is asked for. */
+export type CheckpointKind = "newest" | "hourly" | "missions"
+
+const CHECKPOINT_KINDS: readonly CheckpointKind[] = ["newest", "hourly", "missions"]
+
+export function encodeCheckpointRequest(kind: CheckpointKind): Uint8Array {
+  return encodeNumber(CHECKPOINT_KINDS.indexOf(kind) + 1)
+}
+
+/** @throws ProtocolError `CODEC_*`, `WIRE_INVALID` for a kind that is none. */
+export function decodeCheckpointRequest(bytes: Uint8Array): CheckpointKind {
+  const kind = CHECKPOINT_KINDS[decodeNumber(bytes, "checkpoint request") - 1]
+  if (kind !== undefined) return kind
+  throw new ProtocolError("WIRE_INVALID", "checkpoint request: unknown kind")
+}
+
+/** The text of a note; empty where there is none. */
+export function encodeNoteMessage(text: string): Uint8Array {
+  return encode([VERSION, new TextEncoder().encode(text)])
+}
+
+/** The bytes of a note's text, of which nothing is known but their length. */
+export function decodeNoteMessage(bytes: Uint8Array, noteBytesMax: number): Uint8Array {
+  return decode(bytes, "note message", noteBytesMax + limits.MESSAGE_HEAD_BYTES_MAX, (reader) => {
+    reader.array("message", 2)
+    readVersion(reader)
+    return reader.bytesUpTo("note", noteBytesMax)
   })
 }
 

@@ -21,7 +21,7 @@ const FACTS = {
   treeSize: "fact.treeSize",
   finalBy: "fact.finalBy",
   cable: "fact.cable",
-  signature: "fact.signature",
+  cosigners: "fact.cosigners",
   blocks: "fact.blocks",
   entries: "label.entries",
   rootHash: "label.rootHash",
@@ -49,7 +49,7 @@ export function auditCommand(program: Program): Command {
       "after",
       `
 Examples:
-  tarbarta audit verify 4f2a91c0.proof --network network.genesis
+  tarbarta audit verify 4f2a91c0.tlog-proof --network network.genesis
   tarbarta audit verify ledger.copy --network network.genesis
   tarbarta audit verify got.envelope --network network.genesis --ledger ledger.copy
 Exit code 0: it holds. Exit code 4: the line says what is wrong and where.

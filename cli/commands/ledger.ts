@@ -2,6 +2,7 @@
 
 import { Command } from "commander"
 import type { LedgerStatus } from "../../node/api/shapes.ts"
+import { TILE_WIDTH } from "../../protocol/limits.ts"
 import { CliError } from "../errors.ts"
 import { refuseFolder, writeBytes } from "../files.ts"
 import { act, type Program, type Session } from "../session.ts"
@@ -18,15 +19,27 @@ export function ledgerCommand(program: Program): Command {
     .command("proof")
     .argument("<id>", "its ID, or the first 6 digits or more")
     .description("write the proof that a cable or signal stands on the ledger")
-    .option("--out <FILE>", "where to write it (default: the ID's beginning with .proof)")
+    .option("--out <FILE>", "where to write it (default: the ID's beginning with .tlog-proof)")
     .addHelpText(
       "after",
       `
 The file shows when a cable was registered and by whom; nothing of its content.
-Check it on any machine: tarbarta audit verify 4f2a91c0.proof --network network.genesis
+Check it on any machine: tarbarta audit verify 4f2a91c0.tlog-proof --network network.genesis
 `,
     )
   act(proof, program, writeProof)
+  const exported = ledger
+    .command("export")
+    .argument("<dir>", "the folder to publish; it is made where there is none")
+    .description("write the ledger as static files that tools of others verify")
+    .addHelpText(
+      "after",
+      `
+Again into the same folder, it writes what is new; the checkpoint comes last.
+The files hold no content and no key: put them on any web server.
+`,
+    )
+  act(exported, program, exportLedger)
   return ledger
 }
 
@@ -92,9 +105,25 @@ async function writeProof(
 ): Promise<void> {
   const { terminal } = session
   const proof = await (await session.client()).proof(id)
-  const file = options.out ?? `${id.slice(0, 8).toLowerCase()}.proof`
+  const file = options.out ?? `${id.slice(0, 8).toLowerCase()}.tlog-proof`
   const bytes = await writeBytes(file, proof)
   terminal.json({ file, bytes })
   terminal.tell("ledger.proofSaved", { file, bytes })
   terminal.tell("ledger.check", { file })
+}
+
+async function exportLedger(session: Session, _: object, folder: string): Promise<void> {
+  const { terminal } = session
+  const { publishedIn, writePublication } = await import("../../node/export.ts")
+  const client = await session.client()
+  const { entries } = await client.ledgerStatus()
+  const before = await publishedIn(folder)
+  const progress = terminal.progress("busy.export")
+  const exported = await writePublication(folder, await client.publication(before), (bundle) =>
+    progress.update((bundle + 1) * TILE_WIDTH, entries),
+  ).finally(() => progress.end())
+  const { size, files, bytes } = exported
+  terminal.json({ folder, entries: size, files, bytes, rootHash: exported.root })
+  terminal.tell("ledger.exported", { entries: size, folder, files })
+  terminal.fields([["label.rootHash", exported.root]])
 }

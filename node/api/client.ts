@@ -170,6 +170,21 @@ export class NodeClient {
     return whole(await this.#call("/ledger/copy", { signal, isStream: true }), () => this.#lost())
   }
 
+  /** The stream of a publication; `have` says what was published before. */
+  async publication(have?: {
+    readonly size: number
+    readonly root: string
+    readonly bundles: number
+  }): Promise<AsyncIterable<Uint8Array>> {
+    const search = searchOf({
+      size: have?.size.toString(),
+      root: have?.root,
+      bundles: have?.bundles.toString(),
+    })
+    const path = `/ledger/publication${search}`
+    return whole(await this.#call(path, { isStream: true }), () => this.#lost())
+  }
+
   /** The bytes of a proof file. */
   async proof(id: string): Promise<Uint8Array> {
     return readAll(await this.#call(`/ledger/proofs/${segment(id)}`, {}))

@@ -47,6 +47,14 @@ export interface SignalsQuery {
   readonly limit: number
 }
 
+/** What was published before: a checkpoint, and full bundles below it that need not come again. */
+export interface PublishedHere {
+  readonly size: number
+  /** Hex. */
+  readonly root: string
+  readonly bundles: number
+}
+
 /** Where the stream of events comes from; events.ts has the implementation. */
 export interface EventSource {
   /**
@@ -103,7 +111,9 @@ export interface NodeService {
   ): Promise<VerifyReport>
   /** The bytes of a ledger copy file (`TB1/ledger-copy`), from genesis to the newest block. */
   ledgerCopy(signal: AbortSignal): AsyncIterable<Uint8Array>
-  /** The bytes of a proof file for a cable or a signal; `PROOF_PENDING` before it is final. */
+  /** The stream of a publication (store/publication.ts); `CHECKPOINT_PENDING` before there is any. */
+  publication(have: PublishedHere | undefined): Promise<AsyncIterable<Uint8Array>>
+  /** The bytes of a proof file for a cable or a signal; `PROOF_PENDING` before it is certified. */
   proof(id: string): Promise<Uint8Array>
 }
 
@@ -210,6 +220,10 @@ const ROUTES: readonly Route[] = [
   get("/ledger/copy", [], async (service, { signal }) => ({
     type: "chunks",
     chunks: service.ledgerCopy(signal),
+  })),
+  get("/ledger/publication", ["size", "root", "bundles"], async (service, { query }) => ({
+    type: "chunks",
+    chunks: await service.publication(publishedOf(query)),
   })),
   get("/ledger/proofs/:id", [], async (service, { path }) =>
     bytes(await service.proof(await anyId(service, path))),
@@ -332,6 +346,14 @@ function limitOf(query: URLSearchParams): number {
 
 function serialOf(query: URLSearchParams): number | undefined {
   return numberOf(query, "after")
+}
+
+function publishedOf(query: URLSearchParams): PublishedHere | undefined {
+  const root = query.get("root")
+  if (root === null) return undefined
+  const [size, bundles] = [numberOf(query, "size"), numberOf(query, "bundles")]
+  if (size !== undefined && bundles !== undefined) return { size, root, bundles }
+  throw new NodeError("API_REQUEST", "root: expected size and bundles beside it")
 }
 
 function numberOf(query: URLSearchParams, name: string): number | undefined {

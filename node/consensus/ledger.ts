@@ -6,16 +6,17 @@
  * out through {@link Ledger.onFinal}, once they are on the disk. Nothing else waits for the ledger.
  */
 
-import { certifiedHeader, encodeFinalBlock, encodeHeader } from "../../ledger/block.ts"
-import { encodeCertificate } from "../../ledger/certificate.ts"
+import { encodeFinalBlock } from "../../ledger/block.ts"
 import type { ChainHead } from "../../ledger/chain.ts"
-import { LedgerError } from "../../ledger/errors.ts"
+import { proofText, checkpointText, missionsText } from "../../ledger/cosigning.ts"
+import { formatPolicy } from "../../ledger/policy.ts"
 import { encodeProof, type Opening } from "../../ledger/proof.ts"
 import { assert } from "../../protocol/assert.ts"
 import { Directory } from "../../protocol/directory.ts"
 import { encodeEntry, type Entry, type Signer } from "../../protocol/entry.ts"
 import * as limits from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
+import type { ValidatorSet } from "../../ledger/validators.ts"
 import { decodeBlob, encodeNumber, PROTOCOLS } from "../../protocol/wire.ts"
 import { bytesToHex } from "@noble/hashes/utils.js"
 import type { Clock, Timer } from "../clock.ts"
@@ -24,19 +25,19 @@ import type { PeerKey, Transport } from "../network/transport.ts"
 import { BlockStore, type Place } from "../store/blocks.ts"
 import type { Database, Operation } from "../store/database.ts"
 import { checkDirectoryRows, DirectoryRows } from "../store/directory.ts"
+import { publishedFiles, type PublishedFile } from "../store/publication.ts"
 import { rebuildStore } from "../store/rebuild.ts"
+import { Checkpoints, type CheckpointKeys } from "./checkpoints.ts"
+import { Cosigners } from "./cosigners.ts"
 import { Finality, type Final } from "./finality.ts"
 import { Follower } from "./follower.ts"
 import { repairLedger, type Repaired } from "./repair.ts"
 import { Submitter, type LedgerLog } from "./submitter.ts"
 import { Blame, type Accusation } from "./blame.ts"
 import { Runs } from "./runs.ts"
-import { Validator, type ValidatorKeys, type ValidatorStatus } from "./validator.ts"
+import type { ValidatorKeys, ValidatorStatus } from "./validator.ts"
+import { Voting, type Refusal } from "./voting.ts"
 import { verifyStored, type VerifiedLedger, type VerifyOptions } from "./verify.ts"
-
-/** Row that says why this node's validator key must never vote again. */
-const DEAD_KEY = "ledger/dead"
-const DEAD_CODES: ReadonlySet<string> = new Set(["CONSENSUS_KEY_DEAD", "VALIDATOR_KEY_DEAD"])
 
 export interface LedgerParts {
   readonly suite: Suite
@@ -56,15 +57,11 @@ export interface LedgerParts {
   readonly refusal?: Refusal
   /** Puts evidence against a validator into an entry of ours. */
   readonly recordEvidence?: (payload: Uint8Array) => Promise<void>
+  /** What signs checkpoints. */
+  readonly checkpoints: CheckpointKeys
   readonly log: LedgerLog
   /** The ledger cannot go on (disk, consensus log or key): the node must end. */
   readonly onFatal: (error: unknown) => void
-}
-
-/** Why this node's validator key does not vote. */
-export interface Refusal {
-  readonly code: string
-  readonly message: string
 }
 
 /** What exists between `start` and `stop`. */
@@ -72,9 +69,10 @@ interface Running {
   readonly store: BlockStore
   readonly finality: Finality
   readonly follower: Follower
-  readonly validator: Validator | undefined
   readonly blame: Blame
   readonly runs: Runs
+  readonly cosigners: Cosigners
+  readonly checkpoints: Checkpoints
 }
 
 export class Ledger {
@@ -82,9 +80,9 @@ export class Ledger {
   readonly directory: Directory
   readonly #parts: LedgerParts
   readonly #submitter: Submitter
+  readonly #voting: Voting
   readonly #listeners = new Set<(final: Final) => void>()
   #running: Running | undefined
-  #refusal: Refusal | undefined
   #repair: Promise<Repaired> | undefined
   #healTimer: Timer | undefined
 
@@ -107,8 +105,10 @@ export class Ledger {
       validators: () => this.#validatorPeers(),
       ...(parts.validator === undefined
         ? {}
-        : { submitHere: async (batch) => Promise.resolve(this.#submit(batch)) }),
+        : { submitHere: async (batch) => Promise.resolve(this.#voting.demand().submit(batch)) }),
     })
+    const { database, log, validator: keys, refusal } = parts
+    this.#voting = new Voting({ database, log, keys, refusal, onFatal: this.#fail })
     const { transport } = parts
     transport.handle(PROTOCOLS.height, async (peer, request) => {
       return Promise.resolve(this.#live().follower.receiveHeight(peer, request))
@@ -119,17 +119,21 @@ export class Ledger {
     transport.handle(PROTOCOLS.blocks, async (_, request) => {
       return this.#live().follower.serveBlocks(request)
     })
-    this.#refusal = parts.refusal
-    transport.handle(PROTOCOLS.consensus, async (peer, request) => {
-      return Promise.resolve(this.#validator().receive(peer, request))
-    })
-    transport.handle(PROTOCOLS.proposal, async (peer, request) => {
-      return Promise.resolve(this.#validator().receive(peer, request))
-    })
+    for (const protocol of [PROTOCOLS.consensus, PROTOCOLS.proposal]) {
+      transport.handle(protocol, async (peer, request) => {
+        return Promise.resolve(this.#voting.demand().receive(peer, request))
+      })
+    }
     transport.handle(PROTOCOLS.boot, async (_, request) => this.#live().runs.receive(request))
+    transport.handle(PROTOCOLS.cosign, async (_, request) => {
+      return this.#live().checkpoints.receive(request)
+    })
+    transport.handle(PROTOCOLS.checkpoint, async (_, request) => {
+      return this.#live().checkpoints.serve(request)
+    })
     transport.handle(PROTOCOLS.submit, async (_, request) => {
       const batch = decodeBlob(request, "submit request", limits.BATCH_BYTES_MAX)
-      return Promise.resolve(encodeNumber(this.#submit(batch)))
+      return Promise.resolve(encodeNumber(this.#voting.demand().submit(batch)))
     })
   }
 
@@ -137,7 +141,7 @@ export class Ledger {
    * Opens the stored ledger, rebuilds the directory, and starts to follow, submit and validate.
    *
    * @throws NodeError `STORE_DAMAGED` when the newest part of the stored ledger is damaged,
-   * `STORE_FAILED`; LedgerError `CONSENSUS_*`, `RECORD_*` when the validator may not vote.
+   * `STORE_FAILED`.
    */
   async start(): Promise<void> {
     assert(this.#running === undefined, "a ledger starts once")
@@ -167,7 +171,21 @@ export class Ledger {
     const founding = validatorsOf(0)
     assert(founding !== undefined, "a genesis has validators")
     const runs = new Runs({ suite, chainId, database, validators: founding })
-    const validator = await this.#createValidator(store, finality, blame)
+    await this.#voting.create({
+      suite,
+      chainId,
+      clock,
+      store,
+      finality,
+      transport,
+      deltaMs: directory.genesis.policy.consensusDeltaMs,
+      peers: this.#validatorKeys(),
+      onBehind: (peer) => this.#running?.follower.catchUp(peer),
+      onEvidence: (evidence) => blame.accuse(evidence),
+      onFork: (certificates) => blame.judgeFork(certificates),
+      onFatal: this.#fail,
+    })
+    const { validator } = this.#voting
     const follower = new Follower({
       suite,
       transport,
@@ -185,71 +203,48 @@ export class Ledger {
       onDamage: () => void this.#heal(),
       onFatal: this.#fail,
     })
-    this.#running = { store, finality, follower, validator, blame, runs }
-    await this.#startValidator(validator)
+    this.#running = {
+      store,
+      finality,
+      follower,
+      blame,
+      runs,
+      ...this.#signing(store, finality),
+    }
+    await this.#voting.start()
+    await this.#running.checkpoints.start()
     follower.start()
     await this.#submitter.start(this.rid === undefined ? 0 : store.lastSeq(this.rid))
   }
 
-  /** A validator, unless its key is known to be dead. */
-  async #createValidator(
-    store: BlockStore,
-    finality: Finality,
-    blame: Blame,
-  ): Promise<Validator | undefined> {
-    const { suite, transport, clock, log, database, validator: keys } = this.#parts
-    if (keys === undefined || this.#refusal !== undefined) return undefined
-    const dead = await database.get(DEAD_KEY)
-    if (dead !== undefined) {
-      const message = new TextDecoder().decode(dead)
-      this.#refusal = { code: "VALIDATOR_KEY_DEAD", message }
-      return undefined
+  #signing(store: BlockStore, finality: Finality): Pick<Running, "cosigners" | "checkpoints"> {
+    const { directory } = this
+    const { suite, checkpoints: keys, self } = this.#parts
+    const validators = (): ValidatorSet => {
+      const set = finality.validatorsOf(store.head.epoch)
+      assert(set !== undefined, "the validators of the stored head are known")
+      return set
     }
-    return new Validator({
-      suite,
-      chainId: this.directory.net,
-      clock,
-      log,
+    const cosigners = new Cosigners({ suite, directory, store, validators })
+    const checkpoints = new Checkpoints({
+      ...this.#parts,
       store,
-      finality,
-      transport,
+      cosigners,
       keys,
-      deltaMs: this.directory.genesis.policy.consensusDeltaMs,
-      peers: this.#validatorKeys(),
-      onBehind: (peer) => this.#running?.follower.catchUp(peer),
-      onEvidence: (evidence) => blame.accuse(evidence),
-      onFork: (certificates) => blame.judgeFork(certificates),
-      onRefused: (code, message) => this.#refuse(code, message),
+      self: self.peer,
+      rid: () => this.rid,
+      validators: () => this.#validatorKeys(),
       onFatal: this.#fail,
     })
-  }
-
-  /** A log that is not the one that this key wrote ends its votes, not the node. */
-  async #startValidator(validator: Validator | undefined): Promise<void> {
-    try {
-      await validator?.start()
-    } catch (error) {
-      if (!(error instanceof LedgerError)) throw error
-      this.#refuse(error.code, error.message)
-    }
-  }
-
-  /** From now on this node follows. A dead key stays dead over restarts. */
-  #refuse(code: string, message: string): void {
-    this.#refusal = { code, message }
-    this.#parts.log.warn(code, { message })
-    if (!DEAD_CODES.has(code)) return
-    const value = new TextEncoder().encode(message)
-    this.#parts.database
-      .write([{ type: "put", key: DEAD_KEY, value }], { urgent: true })
-      .catch(this.#fail)
+    return { cosigners, checkpoints }
   }
 
   stop(): void {
     this.#healTimer?.cancel()
+    this.#running?.checkpoints.stop()
     this.#submitter.stop()
     this.#running?.follower.stop()
-    this.#running?.validator?.stop()
+    this.#voting.stop()
   }
 
   /** Our number on the ledger; undefined until the mission is admitted. */
@@ -259,12 +254,7 @@ export class Ledger {
 
   /** How consensus stands here; undefined on a node that is no validator. */
   validatorStatus(): (ValidatorStatus & { readonly refusal?: Refusal }) | undefined {
-    const status = this.#live().validator?.status()
-    const refusal = this.#refusal
-    if (refusal === undefined) return status
-    const { store } = this.#live()
-    const none = { view: 0, finalView: store.head.view, silentMs: [] }
-    return { ...(status ?? none), state: "refused", refusal }
+    return this.#voting.status(this.#live().store.head.view)
   }
 
   /** Validators that are known to have contradicted themselves. */
@@ -320,29 +310,65 @@ export class Ledger {
   }
 
   /**
-   * The self-contained proof of an entry, against the block whose certificate made it final;
-   * undefined while that is not here. `opening` shows which message a type-1 entry stands for.
+   * The self-contained proof of a message's entry under a signed checkpoint; undefined while there is
+   * none that reaches so far.
    *
    * @throws NodeError `STORE_DAMAGED`.
    */
-  async proof(submitter: number, seq: number, opening?: Opening): Promise<Uint8Array | undefined> {
-    const { store } = this.#live()
+  async proof(submitter: number, seq: number, opening: Opening): Promise<Uint8Array | undefined> {
+    const { store, checkpoints, cosigners } = this.#live()
     const place = await store.find(submitter, seq)
-    if (place === undefined) return undefined
-    const row = await store.row(place.height)
-    const { certificate } = row
-    const header = certifiedHeader(row.header, row)
-    // Final through a block that is not here yet: its tree cannot be shown before it comes.
-    if (header.treeSize > store.tiles.size) return undefined
+    const newest = place && (await checkpoints.newest())
+    if (place === undefined || newest === undefined) return undefined
+    const { index } = place
+    const { size } = newest.checkpoint
+    if (index >= size) return undefined
     return encodeProof({
-      net: this.directory.net,
-      header: encodeHeader(header),
-      certificate: encodeCertificate(certificate),
-      leafIndex: place.index,
-      entry: encodeEntry(await store.entry(place.index)),
-      path: await store.tiles.inclusion(place.index, header.treeSize),
-      opening,
+      opened: { entry: encodeEntry(await store.entry(index)), ...opening },
+      index,
+      path: await store.tiles.inclusion(index, size),
+      checkpoint: proofText(newest, cosigners.quorum),
     })
+  }
+
+  /**
+   * The files of a publication, without the full bundles that `have` names and the tiles over them.
+   *
+   * @throws NodeError `CHECKPOINT_PENDING` while no checkpoint is signed, `PUBLICATION_OTHER` when
+   * what was published before is not of this ledger, `STORE_DAMAGED`.
+   */
+  async publication(
+    have: { readonly size: number; readonly root: string; readonly bundles: number } | undefined,
+  ): Promise<AsyncIterable<PublishedFile>> {
+    const { store, checkpoints, cosigners } = this.#live()
+    const { suite } = this.#parts
+    const newest = await checkpoints.newest()
+    if (newest === undefined) {
+      throw new NodeError("CHECKPOINT_PENDING", "no checkpoint is signed by enough validators yet")
+    }
+    const { size } = newest.checkpoint
+    if (have !== undefined && !(await isOurs(store, have))) {
+      const why = `has another root at ${have.size} entries than this ledger`
+      throw new NodeError("PUBLICATION_OTHER", `what was published there before ${why}`, {
+        hint: "name an empty folder, or the one of this network",
+      })
+    }
+    const missions = await checkpoints.missions()
+    const isPart = missions !== undefined && missions.checkpoint.size <= size
+    const publication = {
+      checkpoint: { size, text: checkpointText(newest) },
+      missions: isPart
+        ? { size: missions.checkpoint.size, text: missionsText(missions) }
+        : undefined,
+      policy: formatPolicy(suite, cosigners.validatorPolicy()),
+      missionPolicy: formatPolicy(suite, cosigners.missionPolicy()),
+    }
+    return publishedFiles(store.tiles, publication, have?.bundles ?? 0)
+  }
+
+  /** Cosigners of this node that ended, for its operator. */
+  warnings(): readonly string[] {
+    return this.#running?.checkpoints.warnings() ?? []
   }
 
   /** Encoded final blocks from a height on, up to the head at the time of the call. */
@@ -421,26 +447,17 @@ export class Ledger {
     }
   }
 
-  #submit(batch: Uint8Array): number {
-    return this.#validator().submit(batch)
-  }
-
-  #validator(): Validator {
-    const { validator } = this.#live()
-    if (validator !== undefined) return validator
-    throw new NodeError("PEER_DENIED", "this node is no validator")
-  }
-
   #stored(final: Final): void {
     for (const outcome of final.outcomes) {
-      if (outcome.type === "revoked") this.#running?.validator?.drop(outcome.mission.rid)
+      if (outcome.type === "revoked") this.#voting.validator?.drop(outcome.mission.rid)
     }
     this.#running?.blame.onFinal(final)
     const isNews = this.#submitter.settle(this.#ownOf(final.entries.map(({ entry }) => entry)))
     // Rows behind a serial that became final without us knowing of it can be loaded now.
     if (isNews) this.poke().catch(this.#fail)
     for (const listener of this.#listeners) listener(final)
-    if (this.#running?.validator !== undefined) this.#running.follower.announce()
+    this.#running?.checkpoints.poke()
+    if (this.#voting.validator !== undefined) this.#running?.follower.announce()
   }
 
   #ownOf(entries: readonly Entry[]): Entry[] {
@@ -473,4 +490,11 @@ export class Ledger {
     this.stop()
     this.#parts.onFatal(error)
   }
+}
+
+async function isOurs(
+  { tiles }: BlockStore,
+  { size, root }: { readonly size: number; readonly root: string },
+): Promise<boolean> {
+  return size <= tiles.size && bytesToHex(await tiles.root(size)) === root
 }

@@ -13,12 +13,11 @@ import { LedgerError } from "../../ledger/errors.ts"
 import type { ValidatorsOf } from "../../ledger/validators.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
-import { SYNC_WINDOW_BLOCKS } from "../../protocol/limits.ts"
+import { SYNC_WINDOW_BLOCKS, TILE_WIDTH } from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
 import { NodeError } from "../errors.ts"
 import type { PeerKey } from "../network/transport.ts"
 import type { BlockStore } from "../store/blocks.ts"
-import { TILE_WIDTH } from "../store/tiles.ts"
 import type { LedgerLog } from "./submitter.ts"
 
 export interface RepairParts {

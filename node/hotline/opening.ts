@@ -1,7 +1,6 @@
-/** What sender and desk keep of a signal for ever, for proofs: header, signature and salt. */
+/** What sender and desk keep of a signal for ever, for proofs: id and salt. */
 
 import type { Opening } from "../../ledger/proof.ts"
-import { decodeCopy } from "../../protocol/copy.ts"
 import { fromHex, KEYS, parseRow, type CableId } from "../delivery/rows.ts"
 import type { Database } from "../store/database.ts"
 import type { SignalRow } from "./rows.ts"
@@ -15,10 +14,6 @@ export async function signalOpening(
   const value = await database.get(KEYS.signal(id))
   if (value === undefined) return undefined
   const row = parseRow<SignalRow>(KEYS.signal(id), value)
-  const [desk] = row.direction === "raised" ? row.progress.desks : []
-  const copy = await database.get(KEYS.signalCopy(id, desk?.desk ?? self))
-  if (copy === undefined) return undefined
-  const { header, signature } = decodeCopy(copy)
   const sender = row.direction === "raised" ? self : row.sender
-  return { sender, seq: row.seq, opening: { header, signature, salt: fromHex(row.salt) } }
+  return { sender, seq: row.seq, opening: { salt: fromHex(row.salt), cableId: fromHex(id) } }
 }

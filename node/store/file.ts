@@ -23,17 +23,24 @@ export function systemReason(error: unknown): string {
   return systemCode(error) ?? (error instanceof Error ? error.message : String(error))
 }
 
+/** Files that everybody may read: what is published. */
+export const PUBLIC_FILE_MODE = 0o644
+
 /**
- * Puts `bytes` in the place of `path` (mode 0600): a file beside it is written and synced, renamed
- * over it, and the folder is synced. When this resolves the new file survives a power cut; when it
- * fails the old one stands.
+ * Puts `bytes` in the place of `path`: a file beside it is written and synced, renamed over it, and
+ * the folder is synced. When this resolves the new file survives a power cut; when it fails the old
+ * one stands.
  *
  * @throws the system's error.
  */
-export async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
+export async function replaceFile(
+  path: string,
+  bytes: Uint8Array,
+  mode: number = PRIVATE_FILE_MODE,
+): Promise<void> {
   const partial = `${path}.partial`
   await rm(partial, { force: true })
-  const file = await open(partial, "wx", PRIVATE_FILE_MODE)
+  const file = await open(partial, "wx", mode)
   try {
     await writeAll(file, bytes, 0)
     await file.sync()

@@ -13,21 +13,22 @@
 import { concatBytes } from "@noble/hashes/utils.js"
 import {
   appendLeaves,
+  frontierRoot,
   hashLeaves,
   hashLevel,
   inclusionProof,
+  treeRoot,
   type Frontier,
   type HashSource,
 } from "../../ledger/merkle.ts"
+import type { TileName } from "../../ledger/tile-path.ts"
 import { assert } from "../../protocol/assert.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
 import { FieldReader, FieldWriter } from "../../protocol/fields.ts"
-import { HASH_BYTES } from "../../protocol/limits.ts"
+import { HASH_BYTES, TILE_WIDTH } from "../../protocol/limits.ts"
 import { NodeError } from "../errors.ts"
 import type { Database, Operation } from "./database.ts"
 
-/** Hashes in a tile, entries in a bundle. */
-export const TILE_WIDTH = 256
 /** Levels of the tree that one level of tiles spans: log2 of {@link TILE_WIDTH}. */
 export const TILE_LEVELS = 8
 export const TILE_BYTES: number = TILE_WIDTH * HASH_BYTES
@@ -185,6 +186,23 @@ export class Tiles {
   async inclusion(index: number, size: number): Promise<Uint8Array[]> {
     assert(size <= this.size, "a proof was asked for a larger tree")
     return this.withHashes((source) => inclusionProof(source, index, size))
+  }
+
+  /**
+   * The first `width` hashes of a tile or entries of a bundle, as they are published.
+   *
+   * @throws NodeError `STORE_DAMAGED` naming the tile or bundle.
+   */
+  async published({ level, number, width }: TileName): Promise<Uint8Array> {
+    if (level === "entries") return encodeBundle((await this.#readBundle(number)).slice(0, width))
+    return (await this.#readTile(level, number)).subarray(0, width * HASH_BYTES)
+  }
+
+  /** Root of the first `size` entries. */
+  async root(size: number): Promise<Uint8Array> {
+    assert(size <= this.size, "a root was asked for of a larger tree")
+    if (size === this.size) return frontierRoot(this.frontier)
+    return this.withHashes((source) => treeRoot(source, size))
   }
 
   /** Runs `compute` over the stored hashes; it must ask for the same ones whenever it runs. */

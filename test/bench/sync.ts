@@ -82,6 +82,7 @@ async function syncNode(ministry: Ministry, chain: MadeChain): Promise<number> {
       clock: systemClock,
       genesisBytes: ministry.genesisBytes,
       self: { peer: post.peer, signBatch: post.submit.sign },
+      checkpoints: ministry.checkpointKeys(post),
       log: { warn: (event) => done.reject(new Error(event)) },
       onFatal: done.reject,
     })

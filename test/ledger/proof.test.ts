@@ -1,145 +1,154 @@
 import * as fc from "fast-check"
-import { describe, expect, it } from "vitest"
-import { encodeEntry, entryCommitment, messageEntry } from "../../protocol/entry.ts"
-import { COMPOSITE_SIGNATURE_BYTES } from "../../protocol/limits.ts"
-import { encodeHeader, leavesOf, type FinalBlock } from "../../ledger/block.ts"
-import { encodeCertificate } from "../../ledger/certificate.ts"
-import { appendLeaves, EMPTY_FRONTIER, hashLeaves, inclusionProof } from "../../ledger/merkle.ts"
+import { beforeAll, describe, expect, it } from "vitest"
+import { encodeEntry } from "../../protocol/entry.ts"
 import { decodeProof, encodeProof, verifyProof, type Proof } from "../../ledger/proof.ts"
-import { batch, CHAIN_ID, chainOf, finalize, flipped, LISBON, NAIROBI } from "../support/ledger.ts"
-import { named, NOON_MS, RULES, signed, validatorSet } from "../support/ledger.ts"
+import { validatorPolicy, type Policy } from "../../ledger/policy.ts"
+import type { Tiles } from "../../node/store/tiles.ts"
 import { decoding } from "../support/canonical.ts"
+import { named } from "../support/ledger.ts"
+import {
+  entryBytes,
+  makeTiles,
+  namedValidators,
+  noteOf,
+  openingOf,
+  ORIGIN,
+  SIGNED_S,
+  validatorLines,
+} from "../support/publication.ts"
 import { refusal } from "../support/refusal.ts"
 import { suite } from "../support/suites.ts"
 
-const opening = {
-  header: named("a message header"),
-  signature: new Uint8Array(COMPOSITE_SIGNATURE_BYTES).fill(5),
-  salt: named("salt"),
-}
-const cableId = suite.sha256(opening.header)
-const sealed = messageEntry(LISBON, 4, NOON_MS, entryCommitment(suite, opening.salt, cableId))
+const SIZE = 40
+const validators = namedValidators(4)
+const policy = validatorPolicy(ORIGIN, validators)
+let tiles: Tiles
 
-const chain = chainOf([
-  [batch(LISBON, 1, 3), batch(NAIROBI, 1, 30)],
-  [signed([sealed]), batch(NAIROBI, 31, 5)],
-  [batch(NAIROBI, 36)],
-])
+beforeAll(async () => {
+  tiles = await makeTiles(SIZE)
+})
 
-/** Proof that entry `index` is under the header of `final`. */
-function proofOf(final: FinalBlock, index: number): Proof {
-  const { header } = final.block
-  const upTo = chain.blocks.filter(({ block }) => block.header.height <= header.height)
-  const leaves = upTo.flatMap(({ block }) => leavesOf(block.batches))
-  const nodes = new Map<string, Uint8Array>()
-  appendLeaves(EMPTY_FRONTIER, hashLeaves(leaves), (level, first, hashes) => {
-    for (let i = 0; i < hashes.length / 32; i++) {
-      nodes.set(`${level}/${first + i}`, hashes.slice(i * 32, i * 32 + 32))
-    }
-  })
-  const source = (level: number, at: number): Uint8Array =>
-    nodes.get(`${level}/${at}`) ?? named("no")
+/** Signed by one log and so many cosigners. */
+async function proofOf(index: number, cosigners = 3, size = SIZE): Promise<Proof> {
+  const checkpoint = { origin: ORIGIN, size, root: await tiles.root(size) }
+  const lines = validators
+    .slice(0, cosigners)
+    .flatMap((one, i) =>
+      validatorLines(checkpoint, one, i === 0 ? ["log", "cosigner"] : ["cosigner"]),
+    )
   return {
-    net: CHAIN_ID,
-    header: encodeHeader(header),
-    certificate: encodeCertificate(final.certificate),
-    leafIndex: index,
-    entry: leaves[index] ?? named("no"),
-    path: inclusionProof(source, index, header.treeSize),
-    opening: undefined,
+    opened: { entry: entryBytes(index), ...openingOf(index) },
+    index,
+    path: await tiles.inclusion(index, size),
+    checkpoint: noteOf(checkpoint, lines),
   }
 }
 
-const [, second, third] = chain.blocks
-if (second === undefined || third === undefined) throw new Error("no such block")
-const verify = (proof: Proof, rules = RULES): unknown =>
-  refusal(() => verifyProof(suite, CHAIN_ID, proof, rules.validatorsOf))
+const verify = (proof: Proof, rules: Policy = policy): string | undefined =>
+  refusal(() => verifyProof(suite, rules, proof))
 
 describe("a proof", () => {
-  it("verifies offline for every entry, under its own block and under a later one", () => {
-    for (const final of [second, third]) {
-      for (let index = 0; index < final.block.header.treeSize; index++) {
-        const proof = decodeProof(encodeProof(proofOf(final, index)))
-        const proven = verifyProof(suite, CHAIN_ID, proof, RULES.validatorsOf)
-        expect(encodeEntry(proven.entry)).toEqual(proof.entry)
-        expect(proven.leafIndex).toBe(index)
-        expect(proven.header).toEqual(final.block.header)
-        expect(proven.cableId).toBeUndefined()
+  it("verifies offline for every entry, under its own tree and under a later one", async () => {
+    for (const size of [33, SIZE]) {
+      for (let index = 0; index < size; index++) {
+        const proof = decodeProof(encodeProof(await proofOf(index, 3, size)))
+        const proven = verifyProof(suite, policy, proof)
+        expect(encodeEntry(proven.entry)).toEqual(entryBytes(index))
+        expect(proven).toMatchObject({ index, cableId: openingOf(index).cableId })
+        expect(proven.checkpoint.size).toBe(size)
+        expect(proven.signed.map(({ timeS }) => timeS)).toEqual([
+          undefined,
+          ...[0, 0, 0].map(() => SIGNED_S),
+        ])
       }
     }
   })
 
-  it("with an opening gives the message's id, and comes back as it was", () => {
-    const proof = { ...proofOf(third, 33), opening }
-    const bytes = encodeProof(proof)
-    expect(decodeProof(bytes)).toEqual(proof)
-    expect(verifyProof(suite, CHAIN_ID, proof, RULES.validatorsOf).cableId).toEqual(cableId)
-  })
-
-  it("of one validator in a tree of 40 is less than 700 bytes", () => {
-    expect(encodeProof(proofOf(third, 33)).length).toBeLessThan(700)
-  })
-
-  it("is refused when header or salt do not open the entry, or another entry is opened", () => {
-    const proof = { ...proofOf(third, 33), opening }
-    const changed = (change: Partial<typeof opening>): Proof => {
-      return { ...proof, opening: { ...opening, ...change } }
+  it("comes back as it was, also with a path of no hash", async () => {
+    for (const proof of [await proofOf(7), await proofOf(0, 3, 1)]) {
+      expect(decodeProof(encodeProof(proof))).toEqual(proof)
     }
+    expect((await proofOf(0, 3, 1)).path).toEqual([])
+  })
+
+  it("is refused below the quorum, without a log's line, and by another network's policy", async () => {
+    expect(verify(await proofOf(7, 3))).toBeUndefined()
+    expect(verify(await proofOf(7, 2))).toBe("POLICY_UNMET")
+    const proof = await proofOf(7, 4)
+    const [body = "", lines = ""] = proof.checkpoint.split("\n\n")
+    const withoutLog = `${body}\n\n${lines.split("\n").slice(1).join("\n")}`
+    expect(verify({ ...proof, checkpoint: withoutLog })).toBe("POLICY_UNMET")
+    const other = validatorPolicy("other.example/log", validators)
+    expect(verify(proof, other)).toBe("POLICY_UNMET")
+  })
+
+  it("is refused when place, path, entry or root are others", async () => {
+    const proof = await proofOf(33)
+    const { opened } = proof
     expect(verify(proof)).toBeUndefined()
-    expect(verify(changed({ salt: named("another salt") }))).toBe("PROOF_OPENING")
-    expect(verify(changed({ header: named("another header") }))).toBe("PROOF_OPENING")
-    expect(verify({ ...proofOf(third, 3), opening })).toBe("PROOF_OPENING")
-  })
-
-  it("of another network, under another block's certificate, or of unknown validators is refused", () => {
-    const proof = proofOf(third, 33)
-    const elsewhere = named("another chain")
-    expect(verify({ ...proof, net: elsewhere })).toBe("PROOF_INVALID")
-    const trusted = refusal(() => {
-      verifyProof(suite, elsewhere, { ...proof, net: elsewhere }, RULES.validatorsOf)
-    })
-    expect(trusted).toBe("CERTIFICATE_SIGNATURE")
-    const other = encodeCertificate(second.certificate)
-    expect(verify({ ...proof, certificate: other })).toBe("PROOF_INVALID")
-    expect(verify({ ...proof, leafIndex: 32 })).toBe("TREE_INCLUSION")
-    expect(verify({ ...proof, entry: proofOf(third, 32).entry })).toBe("TREE_INCLUSION")
+    expect(verify({ ...proof, index: 32 })).toBe("TREE_INCLUSION")
+    expect(verify({ ...proof, index: SIZE })).toBe("TREE_INCLUSION")
+    expect(verify({ ...proof, path: proof.path.toReversed() })).toBe("TREE_INCLUSION")
     expect(verify({ ...proof, path: proof.path.slice(1) })).toBe("TREE_INCLUSION")
-    expect(verify(proof, { ...RULES, validatorsOf: () => undefined })).toBe("EPOCH_UNKNOWN")
-    const four = { ...RULES, validatorsOf: () => validatorSet(4) }
-    expect(verify(proof, four)).toBe("CERTIFICATE_BELOW_QUORUM")
-    const byFour = encodeCertificate(finalize(third.block, validatorSet(4)))
-    expect(verify({ ...proof, certificate: byFour }, four)).toBeUndefined()
-    expect(verify({ ...proof, certificate: byFour })).toBe("CERTIFICATE_INVALID")
+    const entry = entryBytes(34)
+    expect(verify({ ...proof, opened: { ...opened, entry } })).toBe("TREE_INCLUSION")
+    const checkpoint = proof.checkpoint.replace(`\n${SIZE}\n`, `\n${SIZE - 1}\n`)
+    expect(verify({ ...proof, checkpoint })).toBe("NOTE_SIGNATURE")
   })
 
-  it("is refused with any one bit flipped", () => {
-    const bytes = encodeProof({ ...proofOf(third, 33), opening: { ...opening } })
-    // The message's own signature is for its reader to check, against the sender's key.
-    const signatureAt = bytes.length - 34 - COMPOSITE_SIGNATURE_BYTES
+  it("is refused when salt or id do not open the entry", async () => {
+    const proof = await proofOf(33)
+    const { opened } = proof
+    expect(verify({ ...proof, opened: { ...opened, salt: named("no") } })).toBe("PROOF_OPENING")
+    expect(verify({ ...proof, opened: { ...opened, cableId: named("no") } })).toBe("PROOF_OPENING")
+  })
+})
+
+describe("the bytes of a proof", () => {
+  it("are refused with a code, or encode to themselves: any text, and every bit flipped", async () => {
+    const bytes = encodeProof(await proofOf(7))
+    const outcomes = new Set<string>()
     for (let bit = 0; bit < bytes.length * 8; bit++) {
-      if (bit >> 3 >= signatureAt && bit >> 3 < bytes.length - 34) continue
-      const code = refusal(() => {
-        verifyProof(suite, CHAIN_ID, decodeProof(flipped(bytes, bit)), RULES.validatorsOf)
-      })
-      expect(code, `bit ${bit}`).toBeDefined()
+      const flipped = bytes.slice()
+      flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+      outcomes.add(decoding(flipped, decodeProof, encodeProof))
+    }
+    expect([...outcomes].toSorted()).toEqual([
+      "CODEC_RANGE",
+      "CODEC_TRUNCATED",
+      "NOTE_INVALID",
+      "PROOF_INVALID",
+      "canonical",
+    ])
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (any) => {
+        expect(decoding(any, decodeProof, encodeProof)).not.toBe("changed")
+      }),
+    )
+  })
+
+  it("are refused when a line is missing, twice there, or written otherwise", async () => {
+    const text = new TextDecoder().decode(encodeProof(await proofOf(7)))
+    const [first = "", extra = "", index = ""] = text.split("\n")
+    const cases: [string, string][] = [
+      [text.replace(`${first}\n`, ""), "PROOF_INVALID"],
+      [text.replace(`${extra}\n`, ""), "PROOF_INVALID"],
+      [text.replace(`${index}\n`, ""), "PROOF_INVALID"],
+      [text.replace(extra, `${extra}\n${extra}`), "PROOF_INVALID"],
+      [text.replace(index, "index 07"), "PROOF_INVALID"],
+      [text.replace(index, "index 9007199254740992"), "PROOF_INVALID"],
+      [text.replace(index, "index -1"), "PROOF_INVALID"],
+      [text.replace(extra, extra.slice(0, -4)), "CODEC_TRUNCATED"],
+      [text.replaceAll("\n\n", "\n"), "PROOF_INVALID"],
+    ]
+    for (const [changed, code] of cases) {
+      expect(refusal(() => decodeProof(new TextEncoder().encode(changed)))).toBe(code)
     }
   })
+})
 
-  it("decodes canonically from any bytes or is refused with a code", () => {
-    const start = encodeProof(proofOf(third, 33))
-    const mutated = fc
-      .array(fc.tuple(fc.nat(start.length - 1), fc.nat(255)), { maxLength: 3 })
-      .map((changes) => {
-        const out = start.slice()
-        for (const [at, value] of changes) out[at] = value
-        return out
-      })
-    fc.assert(
-      fc.property(fc.oneof(mutated, fc.uint8Array({ maxLength: 100 })), (bytes) => {
-        const verdict = decoding(bytes, decodeProof, encodeProof)
-        expect(verdict).toMatch(/^(canonical$|CODEC_)/)
-      }),
-      { numRuns: 2_000 },
-    )
+describe("the size of a proof", () => {
+  it("with one log line and three cosignatures under 40 entries is below 1,200 bytes", async () => {
+    expect(encodeProof(await proofOf(7)).length).toBeLessThan(1_200)
   })
 })

@@ -17,7 +17,6 @@ import {
 import { encodeCertificate } from "../../ledger/certificate.ts"
 import { encodeHead, genesisHead } from "../../ledger/chain.ts"
 import { encodeFrontier, leafHash } from "../../ledger/merkle.ts"
-import { encodeProof } from "../../ledger/proof.ts"
 import { encodeRecord } from "../../ledger/record.ts"
 import { leaderOf } from "../../ledger/validators.ts"
 import { encodeVote, voteSignedBytes } from "../../ledger/vote.ts"
@@ -55,18 +54,8 @@ export function makeLedgerVectors(): Record<string, string | number> {
   const notarize = voteOf(0, "notarize", 1, hash)
   const nullify = voteOf(0, "nullify", 1, hash)
   const finalizeVote = voteOf(0, "finalize", 1, hash)
-  const [leaf0, leaf1, leaf2] = leavesOf(block.batches).map(leafHash)
-  if (leaf0 === undefined || leaf1 === undefined || leaf2 === undefined)
-    throw new Error("no leaves")
-  const proof = encodeProof({
-    net: CHAIN_ID,
-    header: encodeHeader(block.header),
-    certificate: encodeCertificate(certificate),
-    leafIndex: 0,
-    entry: encodeEntry(entry),
-    path: [leaf1, leaf2],
-    opening: { header, signature: new Uint8Array(3_373), salt },
-  })
+  const [leaf0] = leavesOf(block.batches).map(leafHash)
+  if (leaf0 === undefined) throw new Error("no leaves")
   const bytes = {
     chainId: CHAIN_ID,
     consensusSeed: consensusSeed(CAPITAL),
@@ -101,7 +90,6 @@ export function makeLedgerVectors(): Record<string, string | number> {
       certificate: { ...certificate, kind: "notarize", signatures: [notarize.signature] },
     }).payload,
     validatorSetOfFourHash: validatorSet(4).hash,
-    proof,
   }
   const hex = Object.entries(bytes).map(([name, value]) => [name, bytesToHex(value)] as const)
   const leaders = { leaderOfFourInView1: leaderOf(validatorSet(4), 1) }

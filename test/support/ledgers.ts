@@ -6,7 +6,7 @@
 import { Ledger } from "../../node/consensus/ledger.ts"
 import type { Final } from "../../node/consensus/finality.ts"
 import type { EncodedRecord } from "../../ledger/record.ts"
-import type { Refusal } from "../../node/consensus/ledger.ts"
+import type { Refusal } from "../../node/consensus/voting.ts"
 import type { ConsensusLog } from "../../node/consensus/journal.ts"
 import { NodeError } from "../../node/errors.ts"
 import type { Transport } from "../../node/network/transport.ts"
@@ -202,6 +202,7 @@ export class LedgerNode {
       clock,
       genesisBytes: ministry.genesisBytes,
       self: { peer: this.post.peer, signBatch: this.post.submit.sign },
+      checkpoints: ministry.checkpointKeys(this.post),
       ...(validator !== undefined && {
         validator: {
           consensusKey: validator.consensus.publicKey,

@@ -30,6 +30,7 @@ import { LABELS } from "../../protocol/labels.ts"
 import type { RandomSource, Suite } from "../../protocol/suite.ts"
 import type { PeerKey } from "../../node/network/transport.ts"
 import { seededRandom } from "./rng.ts"
+import type { CheckpointKeys } from "../../node/consensus/checkpoints.ts"
 import { suite as nativeSuite } from "./suites.ts"
 
 /** A composite key with its seed. */
@@ -62,6 +63,8 @@ export interface MinistryPost {
   readonly submit: Ed25519Key
   readonly officers: readonly MinistryOfficer[]
   readonly facts: MissionFacts
+  readonly witness: Ed25519Key
+  readonly witnessPqSeed: Uint8Array
   /** Signed request: founding record in the genesis for headquarters, for admission elsewhere. */
   readonly request: Uint8Array
 }
@@ -92,6 +95,8 @@ export interface Ministry {
   /** Validators of the genesis, headquarters first, in the order of their numbers. */
   readonly validators: readonly MinistryValidator[]
   readonly posts: readonly MinistryPost[]
+  /** What a post signs checkpoints with; headquarters as a validator too. */
+  checkpointKeys(post: MinistryPost): CheckpointKeys
   /** Payloads of the two governance entries that admit a post: the proposal, then the ballot. */
   admission(post: MinistryPost, baseStateHash: Uint8Array): [Uint8Array, Uint8Array]
   /** As {@link Ministry.admission}, for a revocation. */
@@ -185,6 +190,17 @@ export function createMinistry(
     member,
     validators,
     posts: [...founders, ...applicants],
+    checkpointKeys: (post) => {
+      const witness = {
+        cosigner: post.witness.sign,
+        cosignerPq: signerPq(suite, post.witnessPqSeed, seed),
+      }
+      const validator = validators.find(({ rid }) => rid === post.rid)
+      if (validator === undefined) return { witness }
+      const { log, cosigner } = validator
+      const cosignerPq = signerPq(suite, validator.cosignerPq.seed, seed)
+      return { witness, validator: { log: log.sign, cosigner: cosigner.sign, cosignerPq } }
+    },
     admission: (post, base) => govern({ type: "admit", request: post.request }, base),
     revocation: (rid, base) => govern({ type: "revoke", rid, reason: "test" }, base),
   }
@@ -274,7 +290,20 @@ function makePost(
     witnessPq: (message) => signPq(suite, witnessPqSeed, message, random),
   })
   const peer = Array.from(transport.publicKey, hexByte).join("")
-  return { rid, code, peer, identity, signing, transport, submit, officers, facts, request }
+  return {
+    rid,
+    code,
+    peer,
+    identity,
+    signing,
+    transport,
+    submit,
+    officers,
+    facts,
+    witness,
+    witnessPqSeed,
+    request,
+  }
 }
 
 function drawValidator(suite: Suite, random: RandomSource, rid: number): MinistryValidator {
@@ -308,6 +337,16 @@ function proveValidator(suite: Suite, nonce: Uint8Array, keys: MinistryValidator
     cosigner: cosigner.sign,
     cosignerPq: cosignerPq.sign,
   })
+}
+
+/** With randomness of its own: how often a node signs must not change what others draw. */
+function signerPq(
+  suite: Suite,
+  pqSeed: Uint8Array,
+  seed: string | number,
+): (message: Uint8Array) => Uint8Array {
+  const random = seededRandom(`checkpoints ${seed}`)
+  return (message) => signPq(suite, pqSeed, message, random)
 }
 
 function governor(suite: Suite, net: Uint8Array, member: CompositeKey, createdMs: number) {

@@ -7,9 +7,17 @@
 
 import { createHash } from "node:crypto"
 import { EventLog } from "../../node/api/events.ts"
-import type { CablesQuery, NodeService, SignalsQuery } from "../../node/api/routes.ts"
+import type {
+  CablesQuery,
+  NodeService,
+  PublishedHere,
+  SignalsQuery,
+} from "../../node/api/routes.ts"
 import type * as shapes from "../../node/api/shapes.ts"
 import type { Clock } from "../../node/clock.ts"
+import { formatCheckpoint } from "../../ledger/checkpoint.ts"
+import { formatNote } from "../../ledger/note.ts"
+import { publicationChunks, type PublishedFile } from "../../node/store/publication.ts"
 import { NodeError } from "../../node/errors.ts"
 
 const MISSIONS = ["DAC", "LON", "DEL"]
@@ -311,6 +319,23 @@ export class ServiceInMemory implements NodeService {
   async *ledgerCopy(): AsyncIterable<Uint8Array> {
     yield Uint8Array.of(0x54, 0x42)
     yield Uint8Array.of(0x31)
+  }
+
+  /** What the publication's stream was asked to leave out. */
+  published: PublishedHere | undefined
+
+  async publication(have: PublishedHere | undefined): Promise<AsyncIterable<Uint8Array>> {
+    this.published = have
+    return publicationChunks(this.#files())
+  }
+
+  async *#files(): AsyncGenerator<PublishedFile, void, void> {
+    const checkpoint = { origin: "test/service", size: 1, root: new Uint8Array(32) }
+    const body = formatCheckpoint(checkpoint)
+    const text = formatNote({ body, signatures: [] })
+    const bytes = new TextEncoder().encode(text)
+    yield { path: "tile/0/000.p/1", bytes: checkpoint.root }
+    yield { path: "checkpoint", bytes }
   }
 
   async proof(id: string): Promise<Uint8Array> {

@@ -111,6 +111,7 @@ export class NodeWorld {
         transportKey: post.transport.publicKey,
         officers: post.officers.map(({ key }) => ({ publicKey: key.publicKey, sign: key.sign })),
         signBatch: post.submit.sign,
+        checkpoints: this.ministry.checkpointKeys(post),
         ...(validator !== undefined && {
           validator: {
             consensusKey: validator.consensus.publicKey,
@@ -174,6 +175,15 @@ export class NodeWorld {
       }
       await this.clock.runFor(50)
     }
+  }
+
+  /** Runs virtual time until a promise of a node has settled: it may wait for the network. */
+  async during<T>(promise: Promise<T>, withinMs = 120 * SECOND_MS): Promise<T> {
+    let isSettled = false
+    const settled = promise.finally(() => (isSettled = true))
+    settled.catch(() => undefined)
+    await this.until(() => Promise.resolve(isSettled), withinMs)
+    return settled
   }
 
   async untilDelivered(code: string, id: string, withinMs?: number): Promise<void> {

@@ -1,10 +1,28 @@
 import { describe, expect, it } from "vitest"
 import { decodeProof, verifyProof } from "../../../ledger/proof.ts"
+import { validatorPolicy } from "../../../ledger/policy.ts"
 import { createValidatorSet } from "../../../ledger/validators.ts"
+import { namedValidators } from "../../../node/consensus/cosigners.ts"
 import { epochAt, signEpochKeys } from "../../../protocol/epoch.ts"
-import { payloadEntry } from "../../../protocol/entry.ts"
+import { entryCommitment, messageEntry, payloadEntry, type Entry } from "../../../protocol/entry.ts"
 import { TarbartaError } from "../../../protocol/errors.ts"
+import { named } from "../../support/ledger.ts"
 import { LedgerWorld, type LedgerNode } from "../../support/ledgers.ts"
+
+const OPENING = { salt: named("salt"), cableId: named("cable") }
+
+/** Each post submits `count` entries that {@link OPENING} opens. */
+async function burstOfOpened(world: LedgerWorld, count: number): Promise<void> {
+  for (const node of world.nodes) {
+    for (let i = 0; i < count; i++) await world.during(node.submit(opened(world, node)))
+  }
+}
+
+function opened(world: LedgerWorld, node: LedgerNode): (seq: number) => Entry {
+  const { salt, cableId } = OPENING
+  const commitment = entryCommitment(world.ministry.suite, salt, cableId)
+  return (seq) => messageEntry(node.post.rid, seq, world.clock.now(), commitment)
+}
 
 /** Serials of one post in the order in which the ledger at `node` made them final. */
 function finalSerials(node: LedgerNode, rid: number): number[] {
@@ -58,7 +76,8 @@ describe("a ledger of one validator and four followers", () => {
     await world.start()
     await burst(world, 3)
     await world.untilQuiet()
-    await world.clock.runFor(60_000)
+    // In the first hour every mission cosigns what is there.
+    await world.clock.runFor(3_600_000)
     const before = { ...world.network.counts }
     const syncs = world.nodes.map((node) => node.disk.syncs)
     const { height } = world.headquarters
@@ -222,39 +241,44 @@ describe("proofs", () => {
   it("verify offline, and with any byte flipped they do not", async () => {
     const world = new LedgerWorld(2, "proofs")
     await world.start()
-    await burst(world, 20)
+    await burstOfOpened(world, 20)
     await world.untilQuiet()
-    const { ministry } = world
+    const { suite } = world.ministry
     const { directory } = world.node(1).ledger
-    const validators = createValidatorSet(ministry.suite, 0, directory.genesis.validators)
-    const verify = (bytes: Uint8Array) =>
-      verifyProof(ministry.suite, ministry.net, decodeProof(bytes), (epoch) =>
-        epoch === 0 ? validators : undefined,
-      )
+    const validators = createValidatorSet(suite, 0, directory.genesis.validators)
+    const posts = namedValidators(directory, validators)
+    const policy = validatorPolicy(directory.genesis.origin, posts)
+    const verify = (bytes: Uint8Array) => verifyProof(suite, policy, decodeProof(bytes))
     for (const node of world.nodes) {
       for (const seq of upTo(20)) {
-        const proof = await world.during(node.ledger.proof(2, seq))
+        const proof = await world.during(node.ledger.proof(2, seq, OPENING))
         expect(proof && verify(proof).entry).toMatchObject({ submitter: 2, submitterSeq: seq })
       }
     }
-    const proof = await world.during(world.node(1).ledger.proof(2, 20))
+    const proof = await world.during(world.node(1).ledger.proof(2, 20, OPENING))
     if (proof === undefined) throw new Error("no proof")
-    for (let at = 0; at < proof.length; at++) {
+    // The quorum does not ask for the last line, of ML-DSA-44: who spoils its name removes it.
+    const end = new TextDecoder("latin1").decode(proof.slice(0, -1)).lastIndexOf("\n")
+    for (let at = 0; at < end; at++) {
       const flipped = proof.slice()
       flipped[at] = (flipped[at] ?? 0) ^ (1 << (at % 8))
       expect(() => verify(flipped), `byte ${at}`).toThrow(TarbartaError)
     }
+    const line = proof.slice()
+    line[proof.length - 10] = (line[proof.length - 10] ?? 0) ^ 1
+    expect(() => verify(line), "its signature").toThrow(TarbartaError)
   })
 
   it("are not there while an entry is not final", async () => {
     const world = new LedgerWorld(2, "pending")
     await world.during(world.node(1).start())
-    await world.during(world.node(1).submit())
-    expect(await world.node(1).ledger.proof(2, 1)).toBeUndefined()
-    expect(await world.node(1).ledger.proof(2, 2)).toBeUndefined()
+    await world.during(world.node(1).submit(opened(world, world.node(1))))
+    expect(await world.node(1).ledger.proof(2, 1, OPENING)).toBeUndefined()
+    expect(await world.node(1).ledger.proof(2, 2, OPENING)).toBeUndefined()
     await world.during(world.headquarters.start())
     await world.untilQuiet()
-    expect(await world.during(world.node(1).ledger.proof(2, 1))).toBeInstanceOf(Uint8Array)
-    expect(await world.during(world.node(1).ledger.proof(2, 2))).toBeUndefined()
+    const proof = await world.during(world.node(1).ledger.proof(2, 1, OPENING))
+    expect(proof).toBeInstanceOf(Uint8Array)
+    expect(await world.during(world.node(1).ledger.proof(2, 2, OPENING))).toBeUndefined()
   })
 })

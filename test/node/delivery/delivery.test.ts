@@ -1,9 +1,11 @@
 import { bytesToHex } from "@noble/hashes/utils.js"
 import { describe, expect, it } from "vitest"
 import { decodeProof, verifyProof } from "../../../ledger/proof.ts"
+import { validatorPolicy } from "../../../ledger/policy.ts"
 import { createValidatorSet } from "../../../ledger/validators.ts"
+import { namedValidators } from "../../../node/consensus/cosigners.ts"
 import { nativeSuite } from "../../../node/suite.ts"
-import { verifyGenesis } from "../../../protocol/governance.ts"
+import { Directory } from "../../../protocol/directory.ts"
 import { NodeWorld } from "../../support/world.ts"
 
 describe("delivery in virtual time", () => {
@@ -131,16 +133,16 @@ describe("proofs in virtual time", () => {
     for (const service of [london, dhaka]) {
       for (const id of [cable, signal]) {
         let proof: Uint8Array | undefined
-        await world.until(async () => {
-          proof = await service.proof(id).catch(() => undefined)
-          return proof !== undefined
-        })
-        const { net } = world.ministry
+        for (let tries = 0; proof === undefined && tries < 100; tries++) {
+          await world.clock.runFor(50)
+          proof = await world.during(service.proof(id).catch(() => undefined))
+        }
         const decoded = decodeProof(proof ?? new Uint8Array(0))
-        const genesis = verifyGenesis(nativeSuite, world.ministry.genesisBytes)
-        const validators = createValidatorSet(nativeSuite, 0, genesis.validators)
-        const proven = verifyProof(nativeSuite, net, decoded, () => validators)
-        expect(bytesToHex(proven.cableId ?? new Uint8Array(0))).toBe(id)
+        const directory = new Directory(nativeSuite, world.ministry.genesisBytes)
+        const { origin, validators } = directory.genesis
+        const set = createValidatorSet(nativeSuite, 0, validators)
+        const policy = validatorPolicy(origin, namedValidators(directory, set))
+        expect(bytesToHex(verifyProof(nativeSuite, policy, decoded).cableId)).toBe(id)
       }
     }
   })

@@ -1,0 +1,105 @@
+/**
+ * Whether this node votes: its validator, if it has a key for one, or why that key must not be used
+ * (LEDGER §9.4).
+ *
+ * A key that is dead, or whose log is not the one that it wrote, ends its votes and not the node:
+ * the mission follows the ledger as before.
+ */
+
+import { LedgerError } from "../../ledger/errors.ts"
+import type { Database } from "../store/database.ts"
+import { NodeError } from "../errors.ts"
+import type { LedgerLog } from "./submitter.ts"
+import {
+  Validator,
+  type ValidatorKeys,
+  type ValidatorParts,
+  type ValidatorStatus,
+} from "./validator.ts"
+
+/** Row that says why this node's validator key must never vote again. */
+const DEAD_KEY = "ledger/dead"
+const DEAD_CODES: ReadonlySet<string> = new Set(["CONSENSUS_KEY_DEAD", "VALIDATOR_KEY_DEAD"])
+
+/** Why this node's validator key does not vote. */
+export interface Refusal {
+  readonly code: string
+  readonly message: string
+}
+
+export interface VotingParts {
+  readonly database: Database
+  readonly log: LedgerLog
+  readonly keys: ValidatorKeys | undefined
+  /** What the node's own disk showed before anything else was opened. */
+  readonly refusal: Refusal | undefined
+  readonly onFatal: (error: unknown) => void
+}
+
+export class Voting {
+  readonly #parts: VotingParts
+  #refusal: Refusal | undefined
+  #validator: Validator | undefined
+
+  constructor(parts: VotingParts) {
+    this.#parts = parts
+    this.#refusal = parts.refusal
+  }
+
+  /** The validator, from {@link create} on; undefined on a node that does not vote. */
+  get validator(): Validator | undefined {
+    return this.#validator
+  }
+
+  /** Makes the validator, unless its key is known to be dead; {@link start} must follow. */
+  async create(parts: Omit<ValidatorParts, "keys" | "log" | "onRefused">): Promise<void> {
+    const { database, keys, log } = this.#parts
+    if (keys === undefined || this.#refusal !== undefined) return
+    const dead = await database.get(DEAD_KEY)
+    if (dead !== undefined) {
+      const message = new TextDecoder().decode(dead)
+      this.#refusal = { code: "VALIDATOR_KEY_DEAD", message }
+      return
+    }
+    const onRefused = (code: string, message: string): void => this.#refuse(code, message)
+    this.#validator = new Validator({ ...parts, keys, log, onRefused })
+  }
+
+  /** Takes up where the log ends. */
+  async start(): Promise<void> {
+    try {
+      await this.#validator?.start()
+    } catch (error) {
+      if (!(error instanceof LedgerError)) throw error
+      this.#refuse(error.code, error.message)
+    }
+  }
+
+  stop(): void {
+    this.#validator?.stop()
+  }
+
+  /** @throws NodeError `PEER_DENIED` on a node that does not vote. */
+  demand(): Validator {
+    if (this.#validator !== undefined) return this.#validator
+    throw new NodeError("PEER_DENIED", "this node is no validator")
+  }
+
+  /** How consensus stands here; undefined on a node that is no validator. */
+  status(finalView: number): (ValidatorStatus & { readonly refusal?: Refusal }) | undefined {
+    const status = this.#validator?.status()
+    const refusal = this.#refusal
+    if (refusal === undefined) return status
+    return { ...(status ?? { view: 0, finalView, silentMs: [] }), state: "refused", refusal }
+  }
+
+  /** A dead key stays dead over restarts. */
+  #refuse(code: string, message: string): void {
+    this.#refusal = { code, message }
+    const { database, log, onFatal } = this.#parts
+    log.warn(code, { message })
+    if (!DEAD_CODES.has(code)) return
+    const value = new TextEncoder().encode(message)
+    database.write([{ type: "put", key: DEAD_KEY, value }], { urgent: true }).catch(onFatal)
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * Writes a publication into a folder (LEDGER §15.4), for `tarbarta ledger export`.
+ *
+ * A folder with a checkpoint holds a whole publication up to it: what is full there stays, the rest
+ * is written anew, and the new checkpoint comes last. So an export that was interrupted at any point
+ * leaves the former publication whole, and the next one repairs what lies beyond it.
+ */
+
+import { mkdir, readFile, rm, stat } from "node:fs/promises"
+import { dirname, join } from "node:path"
+import { bytesToHex } from "@noble/hashes/utils.js"
+import { parseCheckpoint } from "../ledger/checkpoint.ts"
+import { parseNote } from "../ledger/note.ts"
+import { formatTilePath, parseTilePath, type TileName } from "../ledger/tile-path.ts"
+import { HASH_BYTES, PUBLISHED_FILES_WRITING_MAX, TILE_WIDTH } from "../protocol/limits.ts"
+import { NodeError } from "./errors.ts"
+import { PUBLIC_FILE_MODE, replaceFile, systemCode, systemReason } from "./store/file.ts"
+import { readPublication, type PublishedFile } from "./store/publication.ts"
+
+/** What a folder holds already. */
+export interface Published {
+  /** Of the last whole publication there. */
+  readonly size: number
+  /** Hex. */
+  readonly root: string
+  /** Full bundles, with the tiles over them, from the first on without a hole. */
+  readonly bundles: number
+}
+
+export interface Exported {
+  readonly files: number
+  readonly bytes: number
+  /** Of the checkpoint. */
+  readonly size: number
+  readonly root: string
+}
+
+/**
+ * Looks at a folder; undefined where nothing was published.
+ *
+ * @throws NodeError `FILE_UNREADABLE`; LedgerError `CHECKPOINT_INVALID`, `NOTE_INVALID` for a file
+ * named checkpoint that is none.
+ */
+export async function publishedIn(folder: string): Promise<Published | undefined> {
+  let text: string
+  try {
+    text = await readFile(join(folder, "checkpoint"), "utf8")
+  } catch (cause) {
+    if (systemCode(cause) === "ENOENT") return undefined
+    throw unwritable(folder, cause)
+  }
+  const { size, root } = headOf(text)
+  const full = Math.floor(size / TILE_WIDTH)
+  let bundles = 0
+  while (bundles < full && (await isWhole(folder, bundles))) bundles += 1
+  return { size, root, bundles }
+}
+
+/**
+ * Writes the files of a stream into a folder.
+ *
+ * @throws NodeError `FILE_UNREADABLE` when the folder cannot be written; what the stream throws
+ * passes through.
+ */
+export async function writePublication(
+  folder: string,
+  chunks: AsyncIterable<Uint8Array>,
+  onBundle: (number: number) => void,
+): Promise<Exported> {
+  const writing = new Set<Promise<void>>()
+  const filled: TileName[] = []
+  let [files, bytes] = [0, 0]
+  let head: ReturnType<typeof headOf> | undefined
+  for await (const file of readPublication(chunks)) {
+    const isTile = file.path.startsWith("tile/")
+    // What refers to others is there only when they are.
+    if (!isTile) await Promise.all(writing)
+    while (writing.size >= PUBLISHED_FILES_WRITING_MAX) await Promise.race(writing)
+    const work = write(folder, file).finally(() => writing.delete(work))
+    writing.add(work)
+    if (isTile) {
+      const name = parseTilePath(file.path)
+      if (name.level === "entries") onBundle(name.number)
+      if (name.width === TILE_WIDTH) filled.push({ ...name, width: 1 })
+    } else if (file.path === "checkpoint") {
+      head = headOf(new TextDecoder().decode(file.bytes))
+    }
+    files += 1
+    bytes += file.bytes.length
+  }
+  await Promise.all(writing)
+  if (head === undefined)
+    throw new NodeError("API_BODY_SIZE", "publication: it ended without a checkpoint")
+  // Parts of a tile that is full now are of no use to anybody.
+  for (const name of filled) {
+    await rm(dirname(join(folder, formatTilePath(name))), { recursive: true, force: true })
+  }
+  return { files, bytes, ...head }
+}
+
+function headOf(text: string): { size: number; root: string } {
+  const { size, root } = parseCheckpoint(parseNote(text).body)
+  return { size, root: bytesToHex(root) }
+}
+
+async function write(folder: string, { path, bytes }: PublishedFile): Promise<void> {
+  const target = join(folder, path)
+  try {
+    await mkdir(dirname(target), { recursive: true })
+    await replaceFile(target, bytes, PUBLIC_FILE_MODE)
+  } catch (cause) {
+    throw unwritable(target, cause)
+  }
+}
+
+async function isWhole(folder: string, number: number): Promise<boolean> {
+  const bytesOf = async (level: TileName["level"]): Promise<number> => {
+    const path = join(folder, formatTilePath({ level, number, width: TILE_WIDTH }))
+    return stat(path).then(
+      ({ size }) => size,
+      () => 0,
+    )
+  }
+  return (await bytesOf(0)) === TILE_WIDTH * HASH_BYTES && (await bytesOf("entries")) > 0
+}
+
+function unwritable(path: string, cause: unknown): NodeError {
+  if (cause instanceof NodeError) return cause
+  return new NodeError("FILE_UNREADABLE", `${path}: ${systemReason(cause)}`, { cause })
+}
