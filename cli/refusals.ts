@@ -35,6 +35,7 @@ const BENGALI: Readonly<Record<string, string>> = {
   FOUNDING_INVALID: "প্রতিষ্ঠা-নথি বা নেটওয়ার্কের ফাইল আমন্ত্রণের সাথে মেলে না",
   STORE_LOCKED: "ভাণ্ডারটি অন্য প্রসেস ব্যবহার করছে",
   STORE_DAMAGED: "ভাণ্ডার নষ্ট হয়েছে",
+  STORE_GAP: "এই ব্লকগুলি এখানে রাখা হয়নি",
   STORE_FULL: "ডিস্কে জায়গা নেই",
   PORT_IN_USE: "পোর্টটি অন্য প্রোগ্রাম ব্যবহার করছে",
   MISSION_UNKNOWN: "এমন কোনো মিশন নেই",

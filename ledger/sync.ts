@@ -230,6 +230,11 @@ export function readyRange(
   return undefined
 }
 
+/** As if nobody had been asked for blocks. */
+export function withoutRanges(state: SyncState): SyncState {
+  return { ...state, ranges: [] }
+}
+
 /** The blocks of a range were accepted: its peer may be asked for more at once. */
 export function accepted(state: SyncState, range: BlocksQuery): SyncState {
   const { ranges, blocks } = paceOf(state, range.peer)

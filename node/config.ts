@@ -13,6 +13,7 @@ import {
   STORE_BULK_FREE_PERCENT,
   STORE_FREE_PERCENT,
 } from "../protocol/limits.ts"
+import type { SyncMode } from "./consensus/follower.ts"
 import { NodeError } from "./errors.ts"
 import { readFileUpTo, replaceFile, systemCode, systemReason } from "./store/file.ts"
 
@@ -27,6 +28,8 @@ export interface Config {
   /** Keep envelopes for missions that are away. Validators do by default. */
   readonly relay: boolean
   readonly freeSpace: FreeSpaceFloors
+  /** How the ledger is fetched by a node that is behind. */
+  readonly ledgerSync: SyncMode
 }
 
 /** Shares of the disk in percent (store/space.ts). */
@@ -41,6 +44,7 @@ export const DEFAULT_CONFIG: Omit<Config, "mission"> = {
   logLevel: "warn",
   relay: false,
   freeSpace: { bulkPercent: STORE_BULK_FREE_PERCENT, percent: STORE_FREE_PERCENT },
+  ledgerSync: "auto",
 }
 
 const ADDRESS_PATTERN =
@@ -97,6 +101,7 @@ export function parseConfig(bytes: Uint8Array, path: string): Config {
       bulkPercent: freeSpace.integer("bulkPercent", DEFAULT_CONFIG.freeSpace.bulkPercent, 0, 50),
       percent: freeSpace.integer("percent", DEFAULT_CONFIG.freeSpace.percent, 0, 50),
     },
+    ledgerSync: top.choice("ledgerSync", DEFAULT_CONFIG.ledgerSync, ["auto", "blocks", "bundles"]),
     mission: top.text("mission", checkMission),
   }
   if (config.freeSpace.percent > config.freeSpace.bulkPercent) {

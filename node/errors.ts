@@ -24,6 +24,7 @@ export type NodeCode =
   // store
   | "STORE_LOCKED"
   | "STORE_DAMAGED"
+  | "STORE_GAP"
   | "STORE_FAILED"
   | "STORE_FULL"
   | "STORE_VERSION"

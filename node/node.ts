@@ -13,6 +13,7 @@ import { PROTOCOLS } from "../protocol/wire.ts"
 import { EventLog } from "./api/events.ts"
 import { ClockCheck } from "./clock-check.ts"
 import type { Clock } from "./clock.ts"
+import type { SyncMode } from "./consensus/follower.ts"
 import { Ledger } from "./consensus/ledger.ts"
 import type { Refusal } from "./consensus/voting.ts"
 import type { Final } from "./consensus/finality.ts"
@@ -69,6 +70,8 @@ export interface NodeParts {
   readonly relays: boolean
   /** Why this validator's key must not vote, as far as its disk shows. */
   readonly refusal?: Refusal
+  /** How the ledger is fetched when we are behind; `auto` when absent. */
+  readonly ledgerSync?: SyncMode
   readonly log: Log
   readonly warnings: readonly string[]
   readonly pid: number
@@ -218,6 +221,7 @@ export class TarbartaNode {
       genesisBytes: parts.genesis,
       self: { peer: toHex(keys.transportKey), signBatch: keys.signBatch },
       checkpoints: keys.checkpoints,
+      ...(parts.ledgerSync === undefined ? {} : { sync: parts.ledgerSync }),
       ...(keys.validator === undefined ? {} : { validator: keys.validator }),
       ...(parts.refusal === undefined ? {} : { refusal: parts.refusal }),
       recordEvidence: async (payload) => node.#recordEvidence(payload),

@@ -331,14 +331,14 @@ export class Service implements NodeService {
   }
 
   async publication(have: PublishedHere | undefined): Promise<AsyncIterable<Uint8Array>> {
-    return publicationChunks(await this.#parts.ledger.publication(have))
+    return publicationChunks(await this.#parts.ledger.publisher.publication(have))
   }
 
   async proof(id: string): Promise<Uint8Array> {
     const found =
       (await this.#openingOf(id)) ?? (await signalOpening(this.#parts.database, this.#rid(), id))
     if (found === undefined) throw unknownCable(id)
-    const proof = await this.#parts.ledger.proof(found.sender, found.seq, found.opening)
+    const proof = await this.#parts.ledger.publisher.proof(found.sender, found.seq, found.opening)
     if (proof !== undefined) return proof
     const why = "is not under a checkpoint that enough validators signed yet"
     throw new NodeError("PROOF_PENDING", `cable ${id.slice(0, 16)} ${why}`)

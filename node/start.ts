@@ -89,6 +89,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
       addresses: () => host.addresses(),
       relays: config.relay,
       ...(validator?.refusal === undefined ? {} : { refusal: validator.refusal }),
+      ledgerSync: config.ledgerSync,
       log,
       warnings: warning === undefined ? [] : [warning],
       pid: process.pid,

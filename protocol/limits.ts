@@ -282,8 +282,24 @@ export const SYNC_HELD_BYTES_MAX = 16 * MIB
 export const SYNC_PATIENCE_MS = 5 * SECOND_MS
 /** How long a validator waits for consensus to bring a block before it fetches it. */
 export const SYNC_VALIDATOR_WAIT_MS = 1 * SECOND_MS
-/** A header with its certificate and links. */
-export const NEWEST_HEADER_BYTES_MAX = 4 * KIB
+/** A header with its certificate and links, and the header below it. */
+export const FINAL_HEADER_BYTES_MAX = 4 * KIB
+/** Entries of a whole bundle: one row of the tree's tiles. */
+export const BUNDLE_ENTRIES = 256
+/** A bundle as it travels; who has a larger one is asked for blocks instead. */
+export const BUNDLE_BYTES_MAX = 4 * MIB
+/** Entries of which one request may ask which blocks they are in. */
+export const HOLDERS_PER_REQUEST_MAX = 64
+/** Entries that are taken over without their blocks at one time; halved where they are large. */
+export const JUMP_ENTRIES_MAX = 64 * BUNDLE_ENTRIES
+/** How long a node that fetches entries without their blocks waits for more of them. */
+export const JUMP_PAUSE_MS = 60 * SECOND_MS
+/** Blocks are fetched for so long before their rate is judged … */
+export const SYNC_METER_MS = 10 * SECOND_MS
+/** … and a link is poor that brings fewer bytes of them in a second. */
+export const SYNC_POOR_BYTES_PER_S = 16 * KIB
+/** Behind by more blocks than this a node on a poor link fetches entries without their blocks. */
+export const SYNC_FAR_BLOCKS = 1_000
 /** How long a peer that sent a wrong block or height is not asked again. */
 export const SYNC_DISTRUST_MS = 10 * MINUTE_MS
 /** How often a node without contact to a validator asks a peer for its height. */

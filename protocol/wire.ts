@@ -88,8 +88,24 @@ export const PROTOCOLS = {
     id: "/tarbarta/newest/1",
     lane: "bulk",
     requestBytesMax: limits.NUMBERS_BYTES_MAX,
-    answerBytesMax: limits.NEWEST_HEADER_BYTES_MAX + limits.MESSAGE_HEAD_BYTES_MAX,
+    answerBytesMax: limits.FINAL_HEADER_BYTES_MAX + limits.MESSAGE_HEAD_BYTES_MAX,
     timeoutMs: limits.REQUEST_TIMEOUT_MS,
+  },
+  /** Headers of the blocks that hold entries, with what makes them final. */
+  holders: {
+    id: "/tarbarta/holders/1",
+    lane: "bulk",
+    requestBytesMax: 16 * limits.HOLDERS_PER_REQUEST_MAX,
+    answerBytesMax: 2 * limits.HOLDERS_PER_REQUEST_MAX * limits.FINAL_HEADER_BYTES_MAX,
+    timeoutMs: limits.REQUEST_TIMEOUT_MS,
+  },
+  /** Entries of one bundle without their blocks, with the path to a root. */
+  bundle: {
+    id: "/tarbarta/bundle/1",
+    lane: "bulk",
+    requestBytesMax: limits.NUMBERS_BYTES_MAX,
+    answerBytesMax: 2 * limits.BUNDLE_BYTES_MAX,
+    timeoutMs: 2 * limits.REQUEST_TIMEOUT_MS,
   },
   /** Blocks from a height on, for catching up. */
   blocks: {
@@ -243,6 +259,88 @@ export function decodeNoteMessage(bytes: Uint8Array, noteBytesMax: number): Uint
     reader.array("message", 2)
     readVersion(reader)
     return reader.bytesUpTo("note", noteBytesMax)
+  })
+}
+
+// --- holders: [version, [index …]] → [version, [holder …]] -------------------------------------
+
+/** Places of entries in the tree. */
+export function encodeHoldersRequest(indexes: readonly number[]): Uint8Array {
+  return encode([VERSION, indexes])
+}
+
+export function decodeHoldersRequest(bytes: Uint8Array): number[] {
+  return decode(bytes, "holders request", PROTOCOLS.holders.requestBytesMax, (reader) => {
+    reader.array("request", 2)
+    readVersion(reader)
+    return reader.list("indexes", limits.HOLDERS_PER_REQUEST_MAX, () => reader.uint("index"))
+  })
+}
+
+/** Opaque here, as blocks are. */
+export function encodeHoldersAnswer(holders: readonly Uint8Array[]): Uint8Array {
+  return encode([VERSION, holders])
+}
+
+export function decodeHoldersAnswer(bytes: Uint8Array): Uint8Array[] {
+  return decode(bytes, "holders answer", PROTOCOLS.holders.answerBytesMax, (reader) => {
+    reader.array("answer", 2)
+    readVersion(reader)
+    return reader.list("holders", limits.HOLDERS_PER_REQUEST_MAX, () =>
+      reader.bytesUpTo("holder", limits.FINAL_HEADER_BYTES_MAX, 1),
+    )
+  })
+}
+
+// --- bundle: [version, first, count, size] → [version, entries, [hash …]] ----------------------
+
+/** Entries of one bundle, and the size of the tree whose root they will be checked against. */
+export interface BundleRequest {
+  readonly first: number
+  readonly count: number
+  readonly treeSize: number
+}
+
+export interface BundleAnswer {
+  /** (length u16 ‖ entry) for each. */
+  readonly entries: Uint8Array
+  /** From the whole bundle to the root; empty for one that the tree does not have as a whole. */
+  readonly path: readonly Uint8Array[]
+}
+
+export function encodeBundleRequest({ first, count, treeSize }: BundleRequest): Uint8Array {
+  return encode([VERSION, first, count, treeSize])
+}
+
+/** The entries that are asked for are in one bundle and in the tree. */
+export function decodeBundleRequest(bytes: Uint8Array): BundleRequest {
+  return decode(bytes, "bundle request", limits.NUMBERS_BYTES_MAX, (reader) => {
+    reader.array("request", 4)
+    readVersion(reader)
+    const first = reader.uint("first")
+    const left = limits.BUNDLE_ENTRIES - (first % limits.BUNDLE_ENTRIES)
+    const count = reader.uint("count", left)
+    const treeSize = reader.uint("treeSize")
+    if (count === 0 || first + count > treeSize) {
+      reader.fail("WIRE_INVALID", "count", `expected entries of a tree of ${treeSize}`)
+    }
+    return { first, count, treeSize }
+  })
+}
+
+export function encodeBundleAnswer({ entries, path }: BundleAnswer): Uint8Array {
+  return encode([VERSION, entries, path])
+}
+
+export function decodeBundleAnswer(bytes: Uint8Array): BundleAnswer {
+  return decode(bytes, "bundle answer", PROTOCOLS.bundle.answerBytesMax, (reader) => {
+    reader.array("answer", 3)
+    readVersion(reader)
+    const entries = reader.bytesUpTo("entries", limits.BUNDLE_BYTES_MAX, 1)
+    const path = reader.list("path", limits.PROOF_PATH_HASHES_MAX, () =>
+      reader.bytes("hash", limits.HASH_BYTES),
+    )
+    return { entries, path }
   })
 }
 

@@ -8,6 +8,7 @@
  */
 
 import type { FinalBlock } from "../../ledger/block.ts"
+import type { FinalHeader } from "../../ledger/bundle.ts"
 import type { ChainHead, SubmitKeyOf } from "../../ledger/chain.ts"
 import { createValidatorSet, type ValidatorsOf } from "../../ledger/validators.ts"
 import { assert } from "../../protocol/assert.ts"
@@ -35,6 +36,20 @@ export interface Staged {
   readonly head: ChainHead
   readonly notice: Final
   readonly operations: readonly Operation[]
+}
+
+/** Entries without their blocks, folded, that wait for their write. */
+export interface StagedEntries {
+  readonly final: FinalHeader
+  readonly head: ChainHead
+  readonly notice: Final
+  readonly operations: readonly Operation[]
+}
+
+/** The block that an entry of the directory was in. */
+export interface EntryBlock {
+  readonly height: number
+  readonly timeMs: number
 }
 
 export interface FinalityParts {
@@ -118,6 +133,50 @@ export class Finality {
     }
   }
 
+  /**
+   * Folds verified entries up to a certified header, without their blocks. `blockOf` knows the
+   * block of every entry that the directory may take; `commitEntries` must follow.
+   */
+  foldEntries(
+    final: FinalHeader,
+    entries: readonly Entry[],
+    head: ChainHead,
+    blockOf: (index: number) => EntryBlock,
+  ): StagedEntries {
+    const { directory, rows } = this.#parts
+    const { header } = final
+    const firstIndex = header.treeSize - entries.length
+    const outcomes: Outcome[] = []
+    const operations: Operation[] = []
+    for (const [offset, entry] of entries.entries()) {
+      if (!isForDirectory(entry)) {
+        outcomes.push({ type: "none" })
+        continue
+      }
+      const { height, timeMs } = blockOf(firstIndex + offset)
+      const outcome = directory.apply(entry, height, { blockTimeMs: timeMs })
+      outcomes.push(outcome)
+      operations.push(...rows.operations(entry, firstIndex + offset, height, outcome))
+    }
+    this.#head = head
+    const notice: Final = {
+      height: header.height,
+      blockHash: head.hash,
+      timeMs: header.timeMs,
+      entries: entries.map((entry, offset) => ({ index: firstIndex + offset, entry })),
+      outcomes,
+    }
+    operations.push(...this.#parts.ownOperations(entries))
+    return { final, head, notice, operations }
+  }
+
+  /** Writes folded entries in one batch, then tells of them all at once. */
+  async commitEntries(staged: StagedEntries): Promise<void> {
+    const entries = staged.notice.entries.map(({ entry }) => entry)
+    await this.#parts.store.appendEntries(staged.final, entries, staged.head, staged.operations)
+    this.#parts.onStored(staged.notice)
+  }
+
   /** Writes folded blocks in one batch, then tells of each. A failed write ends the node. */
   async commit(staged: readonly Staged[]): Promise<void> {
     const last = staged.at(-1)
@@ -129,4 +188,9 @@ export class Finality {
     )
     for (const { notice } of staged) this.#parts.onStored(notice)
   }
+}
+
+/** True for what the directory is a fold of; its height and time matter there. */
+export function isForDirectory({ type }: Entry): boolean {
+  return type === "governance" || type === "epochKeys"
 }

@@ -4,16 +4,15 @@
  * ledger/sync.ts says which blocks to ask of whom; here they are fetched from several peers at
  * once, verified in order on the directory as it was before each, and stored. A peer that sends a
  * wrong block, or claims a height that it cannot show, is left alone for a while; one that is slow
- * or gone costs its own range, which another is asked for. Every node serves what it has.
+ * or gone costs its own range, which another is asked for. On a poor link entries are fetched
+ * without their blocks (bundles.ts).
  */
 
-import { concatBytes } from "@noble/hashes/utils.js"
-import { decodeHeader, encodeFinality, encodeHeader, readFinality } from "../../ledger/block.ts"
+import { decodeFinalHeader, type FinalHeader } from "../../ledger/bundle.ts"
 import type { Certificate } from "../../ledger/certificate.ts"
 import { verifyFinality, type ChainHead } from "../../ledger/chain.ts"
 import * as sync from "../../ledger/sync.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
-import { FieldReader } from "../../protocol/fields.ts"
 import * as limits from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
 import * as wire from "../../protocol/wire.ts"
@@ -21,12 +20,16 @@ import { createSlices, type Clock, type Timer } from "../clock.ts"
 import { NodeError } from "../errors.ts"
 import type { PeerKey, Transport } from "../network/transport.ts"
 import type { BlockStore } from "../store/blocks.ts"
+import { BundleFetcher } from "./bundles.ts"
 import type { Finality, Staged } from "./finality.ts"
 import { Heights } from "./heights.ts"
 import type { LedgerLog } from "./submitter.ts"
 
 /** What was asked for, for the log. */
 type Facts = Readonly<Record<string, string | number>>
+
+/** Blocks alone, entries without them, or whichever the link is good for. */
+export type SyncMode = "auto" | "blocks" | "bundles"
 
 export interface FollowerParts {
   readonly suite: Suite
@@ -46,8 +49,8 @@ export interface FollowerParts {
      */
     readonly onAdopted: (head: ChainHead, certificates: readonly Certificate[]) => void
   }
-  /** A stored block cannot be read. */
-  readonly onDamage: () => void
+  /** Whether entries may be fetched without their blocks; never on a validator. */
+  readonly mode?: SyncMode
   /** The disk failed. */
   readonly onFatal: (error: unknown) => void
 }
@@ -67,6 +70,14 @@ export class Follower {
   #stallTimer: Timer | undefined
   #waitTimer: Timer | undefined
   #isDraining = false
+  readonly #bundles: BundleFetcher
+  readonly #jumps = new AbortController()
+  #isJumping = false
+  #jumpTimer: Timer | undefined
+  /** Up to here blocks are fetched, because entries alone could not be. */
+  #blocksUntil = 0
+  #isPoor = false
+  #meter = { sinceMs: 0, bytes: 0 }
   #isRunning = false
 
   constructor(parts: FollowerParts) {
@@ -81,6 +92,11 @@ export class Follower {
       onHeard: (peer, height) => this.#hear(peer, height),
       onLost: (peer) => this.#lose(peer),
     })
+    this.#bundles = new BundleFetcher({
+      ...parts,
+      peers: () => this.#ahead().filter((peer) => !this.#isDistrusted(peer)),
+      onFailed: (peer, error, what) => this.#blame(peer, error, { asked: what }),
+    })
   }
 
   start(): void {
@@ -91,6 +107,8 @@ export class Follower {
   stop(): void {
     this.#isRunning = false
     this.#heights.stop()
+    this.#jumps.abort()
+    this.#jumpTimer?.cancel()
     this.#stallTimer?.cancel()
     this.#waitTimer?.cancel()
   }
@@ -116,37 +134,6 @@ export class Follower {
     this.#heights.announce()
   }
 
-  /** @throws ProtocolError `CODEC_*`; NodeError `STORE_DAMAGED` when our own copy is broken. */
-  async serveBlocks(request: Uint8Array): Promise<Uint8Array> {
-    const { fromHeight, count } = wire.decodeBlocksRequest(request)
-    const { store } = this.#parts
-    const blocks = store.blocks(fromHeight, count, limits.SYNC_ANSWER_BYTES)
-    return wire.encodeBlocksAnswer(await this.#serve(blocks))
-  }
-
-  /**
-   * Our newest header with what makes it final.
-   *
-   * @throws as {@link serveBlocks}; NodeError `NODE_BUSY` before the first block.
-   */
-  async serveNewest(request: Uint8Array): Promise<Uint8Array> {
-    wire.decodeNumber(request, "newest request")
-    const { store } = this.#parts
-    const { height } = store.head
-    if (height === 0) throw new NodeError("NODE_BUSY", "the ledger has no blocks yet")
-    const row = await this.#serve(store.row(height))
-    return wire.encodeBlob(concatBytes(encodeFinality(row), encodeHeader(row.header)))
-  }
-
-  async #serve<T>(reading: Promise<T>): Promise<T> {
-    try {
-      return await reading
-    } catch (error) {
-      if (error instanceof NodeError && error.code === "STORE_DAMAGED") this.#parts.onDamage()
-      throw error
-    }
-  }
-
   /** Asks a peer for blocks; used for repairs too. */
   async fetch(
     peer: PeerKey,
@@ -158,6 +145,16 @@ export class Follower {
     const { transport } = this.#parts
     const answer = await transport.request(peer, wire.PROTOCOLS.blocks, request, options)
     return wire.decodeBlocksAnswer(answer)
+  }
+
+  /** Asks a peer for the entries of one bundle; used for repairs. */
+  async fetchEntries(
+    peer: PeerKey,
+    first: number,
+    count: number,
+    final: FinalHeader,
+  ): Promise<readonly Uint8Array[]> {
+    return this.#bundles.fetch(peer, first, count, final, this.#jumps.signal)
   }
 
   // --- heights ---------------------------------------------------------------------------------
@@ -187,6 +184,13 @@ export class Follower {
 
   #pump(): void {
     if (!this.#isRunning) return
+    if (this.#usesBundles()) {
+      void this.#jump()
+      return
+    }
+    if (this.#sync.ranges.length === 0) {
+      this.#meter = { sinceMs: this.#parts.clock.monotonicMs(), bytes: 0 }
+    }
     const { state, asks } = sync.askNext(this.#sync, this.#parts.store.head.height)
     this.#sync = state
     for (const ask of asks) {
@@ -197,27 +201,28 @@ export class Follower {
     this.#watchFront()
   }
 
-  /** Asks a peer that claims far more than we have for its newest header. */
-  async #prove(peer: PeerKey): Promise<void> {
+  /** Asks a peer for its newest header; undefined when it could not show any. */
+  async #prove(peer: PeerKey): Promise<FinalHeader | undefined> {
     const { suite, transport, finality } = this.#parts
+    let found: FinalHeader | undefined
     await this.#attempt(peer, { asked: "newest header" }, async (signal) => {
       const request = wire.encodeNumber(0)
       const answer = await transport.request(peer, wire.PROTOCOLS.newest, request, { signal })
-      const reader = new FieldReader(
-        wire.decodeBlob(answer, "newest header", limits.NEWEST_HEADER_BYTES_MAX),
-        "newest header",
-      )
-      const found = readFinality(reader)
-      const header = decodeHeader(reader.view("header", reader.left))
-      verifyFinality(suite, finality.head.chainId, header, found, finality.validatorsOf)
+      const bytes = wire.decodeBlob(answer, "newest header", limits.FINAL_HEADER_BYTES_MAX)
+      const shown = decodeFinalHeader(bytes)
+      const { header } = shown
+      verifyFinality(suite, finality.head.chainId, header, shown, finality.validatorsOf)
       this.#sync = sync.provenHeight(this.#sync, peer, header.height)
+      found = shown
     })
+    return found
   }
 
   async #fetchRange(query: sync.BlocksQuery): Promise<void> {
     const { peer, fromHeight, count } = query
     await this.#attempt(peer, rangeOf(query), async (signal) => {
       const answer = await this.fetch(peer, fromHeight, count, { signal })
+      this.#measure(answer.reduce((sum, block) => sum + block.length, 0))
       this.#sync = sync.arrived(this.#sync, query, answer)
     })
   }
@@ -235,10 +240,15 @@ export class Follower {
     } catch (error) {
       if (!this.#isRunning || abort.signal.aborted) return
       if (!(error instanceof TarbartaError)) throw error
-      if (error instanceof NodeError) this.#retryLater(peer, error, where)
-      else this.#distrust(peer, error, where)
+      this.#blame(peer, error, where)
     }
     this.#pump()
+  }
+
+  /** What is wrong is a lie; what is missing is bad luck. */
+  #blame(peer: PeerKey, error: TarbartaError, where: Facts): void {
+    if (error instanceof NodeError) this.#retryLater(peer, error, where)
+    else if (!this.#isDistrusted(peer)) this.#distrust(peer, error, where)
   }
 
   #abort(peer: PeerKey): void {
@@ -267,6 +277,71 @@ export class Follower {
     })
   }
 
+  // --- entries without blocks ------------------------------------------------------------------
+
+  #usesBundles(): boolean {
+    const { mode = "auto", validator, store } = this.#parts
+    if (mode === "blocks" || validator !== undefined) return false
+    return mode === "bundles" ? store.head.height >= this.#blocksUntil : this.#isPoor
+  }
+
+  /** Counts the bytes of blocks; a link is poor that brings too few while many are missing. */
+  #measure(bytes: number): void {
+    const { clock, store, mode = "auto" } = this.#parts
+    const nowMs = clock.monotonicMs()
+    this.#meter.bytes += bytes
+    const spentMs = nowMs - this.#meter.sinceMs
+    if (spentMs < limits.SYNC_METER_MS) return
+    const perSecond = (this.#meter.bytes * 1_000) / spentMs
+    this.#meter = { sinceMs: nowMs, bytes: 0 }
+    const isFar = this.#sync.certified > store.head.height + limits.SYNC_FAR_BLOCKS
+    if (mode !== "auto" || !isFar || perSecond >= limits.SYNC_POOR_BYTES_PER_S) return
+    this.#isPoor = true
+    for (const peer of this.#requests.keys()) this.#abort(peer)
+    this.#sync = sync.withoutRanges(this.#sync)
+  }
+
+  /** Jumps ahead until nobody claims more; then, where bundles are the rule, waits a while. */
+  async #jump(): Promise<void> {
+    if (this.#isJumping || this.#jumpTimer !== undefined) return
+    this.#isJumping = true
+    const { store } = this.#parts
+    try {
+      for (let peer = this.#ahead()[0]; peer !== undefined; peer = this.#ahead()[0]) {
+        const newest = await this.#prove(peer)
+        if (!this.#isRunning) return
+        if (newest === undefined || newest.header.height <= store.head.height) continue
+        const result = await this.#bundles.jump(newest, this.#jumps.signal)
+        if (!this.#isRunning) return
+        if (result === "jumped") continue
+        // Nobody can give what it takes: blocks for a while.
+        this.#blocksUntil = store.head.height + limits.SYNC_WINDOW_BLOCKS
+        break
+      }
+      this.#isPoor = false
+      if (store.head.height >= this.#sync.certified) this.#jumpLater()
+    } catch (error) {
+      this.#fail(error)
+    } finally {
+      this.#isJumping = false
+    }
+    if (!this.#usesBundles()) this.#pump()
+  }
+
+  #jumpLater(): void {
+    this.#jumpTimer = this.#parts.clock.after(limits.JUMP_PAUSE_MS, () => {
+      this.#jumpTimer = undefined
+      this.#pump()
+    })
+  }
+
+  /** Peers that claim more than we have, the highest claim first. */
+  #ahead(): PeerKey[] {
+    const { height } = this.#parts.store.head
+    const claims = [...this.#sync.claims].filter(([, claim]) => claim > height)
+    return claims.sort(([, a], [, b]) => b - a).map(([peer]) => peer)
+  }
+
   // --- blocks ----------------------------------------------------------------------------------
 
   /** Accepts what has come, in order, as far as it joins. */
@@ -289,13 +364,17 @@ export class Follower {
         this.#pump()
       }
     } catch (error) {
-      // After an orderly stop the store is closed and refuses what was under way.
-      if (!this.#isRunning) return
-      this.stop()
-      this.#parts.onFatal(error)
+      this.#fail(error)
     } finally {
       this.#isDraining = false
     }
+  }
+
+  #fail(error: unknown): void {
+    // After an orderly stop the store is closed and refuses what was under way.
+    if (!this.#isRunning) return
+    this.stop()
+    this.#parts.onFatal(error)
   }
 
   /** Verifies, folds and stores; the refusal of the block at which it ended, if any. */

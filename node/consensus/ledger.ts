@@ -8,15 +8,11 @@
 
 import { encodeFinalBlock } from "../../ledger/block.ts"
 import type { ChainHead } from "../../ledger/chain.ts"
-import { proofText, checkpointText, missionsText } from "../../ledger/cosigning.ts"
-import { formatPolicy } from "../../ledger/policy.ts"
-import { encodeProof, type Opening } from "../../ledger/proof.ts"
 import { assert } from "../../protocol/assert.ts"
 import { Directory } from "../../protocol/directory.ts"
-import { encodeEntry, type Entry, type Signer } from "../../protocol/entry.ts"
+import type { Entry, Signer } from "../../protocol/entry.ts"
 import * as limits from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
-import type { ValidatorSet } from "../../ledger/validators.ts"
 import { decodeBlob, encodeNumber, PROTOCOLS } from "../../protocol/wire.ts"
 import { bytesToHex } from "@noble/hashes/utils.js"
 import type { Clock, Timer } from "../clock.ts"
@@ -25,13 +21,13 @@ import type { PeerKey, Transport } from "../network/transport.ts"
 import { BlockStore, type Place } from "../store/blocks.ts"
 import type { Database, Operation } from "../store/database.ts"
 import { checkDirectoryRows, DirectoryRows } from "../store/directory.ts"
-import { publishedFiles, type PublishedFile } from "../store/publication.ts"
 import { rebuildStore } from "../store/rebuild.ts"
-import { Checkpoints, type CheckpointKeys } from "./checkpoints.ts"
-import { Cosigners } from "./cosigners.ts"
+import type { CheckpointKeys } from "./checkpoints.ts"
 import { Finality, type Final } from "./finality.ts"
-import { Follower } from "./follower.ts"
+import { Follower, type SyncMode } from "./follower.ts"
+import { Publisher } from "./publisher.ts"
 import { repairLedger, type Repaired } from "./repair.ts"
+import { LedgerServer } from "./server.ts"
 import { Submitter, type LedgerLog } from "./submitter.ts"
 import { Blame, type Accusation } from "./blame.ts"
 import { Runs } from "./runs.ts"
@@ -59,6 +55,8 @@ export interface LedgerParts {
   readonly recordEvidence?: (payload: Uint8Array) => Promise<void>
   /** What signs checkpoints. */
   readonly checkpoints: CheckpointKeys
+  /** How a follower catches up; `auto` when absent. */
+  readonly sync?: SyncMode
   readonly log: LedgerLog
   /** The ledger cannot go on (disk, consensus log or key): the node must end. */
   readonly onFatal: (error: unknown) => void
@@ -69,10 +67,10 @@ interface Running {
   readonly store: BlockStore
   readonly finality: Finality
   readonly follower: Follower
+  readonly server: LedgerServer
   readonly blame: Blame
   readonly runs: Runs
-  readonly cosigners: Cosigners
-  readonly checkpoints: Checkpoints
+  readonly publisher: Publisher
 }
 
 export class Ledger {
@@ -114,10 +112,16 @@ export class Ledger {
       return Promise.resolve(this.#live().follower.receiveHeight(peer, request))
     })
     transport.handle(PROTOCOLS.newest, async (_, request) => {
-      return this.#live().follower.serveNewest(request)
+      return this.#live().server.newest(request)
     })
     transport.handle(PROTOCOLS.blocks, async (_, request) => {
-      return this.#live().follower.serveBlocks(request)
+      return this.#live().server.blocks(request)
+    })
+    transport.handle(PROTOCOLS.holders, async (_, request) => {
+      return this.#live().server.holders(request)
+    })
+    transport.handle(PROTOCOLS.bundle, async (_, request) => {
+      return this.#live().server.bundle(request)
     })
     for (const protocol of [PROTOCOLS.consensus, PROTOCOLS.proposal]) {
       transport.handle(protocol, async (peer, request) => {
@@ -126,10 +130,10 @@ export class Ledger {
     }
     transport.handle(PROTOCOLS.boot, async (_, request) => this.#live().runs.receive(request))
     transport.handle(PROTOCOLS.cosign, async (_, request) => {
-      return this.#live().checkpoints.receive(request)
+      return this.#live().publisher.checkpoints.receive(request)
     })
     transport.handle(PROTOCOLS.checkpoint, async (_, request) => {
-      return this.#live().checkpoints.serve(request)
+      return this.#live().publisher.checkpoints.serve(request)
     })
     transport.handle(PROTOCOLS.submit, async (_, request) => {
       const batch = decodeBlob(request, "submit request", limits.BATCH_BYTES_MAX)
@@ -200,48 +204,36 @@ export class Ledger {
             validator.adopted({ view, height, hash }, certificates),
         },
       }),
-      onDamage: () => void this.#heal(),
+      ...(this.#parts.sync && { mode: this.#parts.sync }),
       onFatal: this.#fail,
     })
     this.#running = {
       store,
       finality,
       follower,
+      server: new LedgerServer(store, () => void this.#heal()),
       blame,
       runs,
-      ...this.#signing(store, finality),
+      publisher: new Publisher({
+        ...this.#parts,
+        directory,
+        store,
+        validatorsOf,
+        self: this.#parts.self.peer,
+        rid: () => this.rid,
+        validators: () => this.#validatorKeys(),
+        onFatal: this.#fail,
+      }),
     }
     await this.#voting.start()
-    await this.#running.checkpoints.start()
+    await this.#running.publisher.start()
     follower.start()
     await this.#submitter.start(this.rid === undefined ? 0 : store.lastSeq(this.rid))
   }
 
-  #signing(store: BlockStore, finality: Finality): Pick<Running, "cosigners" | "checkpoints"> {
-    const { directory } = this
-    const { suite, checkpoints: keys, self } = this.#parts
-    const validators = (): ValidatorSet => {
-      const set = finality.validatorsOf(store.head.epoch)
-      assert(set !== undefined, "the validators of the stored head are known")
-      return set
-    }
-    const cosigners = new Cosigners({ suite, directory, store, validators })
-    const checkpoints = new Checkpoints({
-      ...this.#parts,
-      store,
-      cosigners,
-      keys,
-      self: self.peer,
-      rid: () => this.rid,
-      validators: () => this.#validatorKeys(),
-      onFatal: this.#fail,
-    })
-    return { cosigners, checkpoints }
-  }
-
   stop(): void {
     this.#healTimer?.cancel()
-    this.#running?.checkpoints.stop()
+    this.#running?.publisher.stop()
     this.#submitter.stop()
     this.#running?.follower.stop()
     this.#voting.stop()
@@ -309,69 +301,21 @@ export class Ledger {
     return () => this.#listeners.delete(listener)
   }
 
-  /**
-   * The self-contained proof of a message's entry under a signed checkpoint; undefined while there is
-   * none that reaches so far.
-   *
-   * @throws NodeError `STORE_DAMAGED`.
-   */
-  async proof(submitter: number, seq: number, opening: Opening): Promise<Uint8Array | undefined> {
-    const { store, checkpoints, cosigners } = this.#live()
-    const place = await store.find(submitter, seq)
-    const newest = place && (await checkpoints.newest())
-    if (place === undefined || newest === undefined) return undefined
-    const { index } = place
-    const { size } = newest.checkpoint
-    if (index >= size) return undefined
-    return encodeProof({
-      opened: { entry: encodeEntry(await store.entry(index)), ...opening },
-      index,
-      path: await store.tiles.inclusion(index, size),
-      checkpoint: proofText(newest, cosigners.quorum),
-    })
-  }
-
-  /**
-   * The files of a publication, without the full bundles that `have` names and the tiles over them.
-   *
-   * @throws NodeError `CHECKPOINT_PENDING` while no checkpoint is signed, `PUBLICATION_OTHER` when
-   * what was published before is not of this ledger, `STORE_DAMAGED`.
-   */
-  async publication(
-    have: { readonly size: number; readonly root: string; readonly bundles: number } | undefined,
-  ): Promise<AsyncIterable<PublishedFile>> {
-    const { store, checkpoints, cosigners } = this.#live()
-    const { suite } = this.#parts
-    const newest = await checkpoints.newest()
-    if (newest === undefined) {
-      throw new NodeError("CHECKPOINT_PENDING", "no checkpoint is signed by enough validators yet")
-    }
-    const { size } = newest.checkpoint
-    if (have !== undefined && !(await isOurs(store, have))) {
-      const why = `has another root at ${have.size} entries than this ledger`
-      throw new NodeError("PUBLICATION_OTHER", `what was published there before ${why}`, {
-        hint: "name an empty folder, or the one of this network",
-      })
-    }
-    const missions = await checkpoints.missions()
-    const isPart = missions !== undefined && missions.checkpoint.size <= size
-    const publication = {
-      checkpoint: { size, text: checkpointText(newest) },
-      missions: isPart
-        ? { size: missions.checkpoint.size, text: missionsText(missions) }
-        : undefined,
-      policy: formatPolicy(suite, cosigners.validatorPolicy()),
-      missionPolicy: formatPolicy(suite, cosigners.missionPolicy()),
-    }
-    return publishedFiles(store.tiles, publication, have?.bundles ?? 0)
+  /** What others check this ledger by: proofs, and the files of a publication. */
+  get publisher(): Publisher {
+    return this.#live().publisher
   }
 
   /** Cosigners of this node that ended, for its operator. */
   warnings(): readonly string[] {
-    return this.#running?.checkpoints.warnings() ?? []
+    return this.#running?.publisher.warnings() ?? []
   }
 
-  /** Encoded final blocks from a height on, up to the head at the time of the call. */
+  /**
+   * Encoded final blocks from a height on, up to the head at the time of the call.
+   *
+   * @throws NodeError `STORE_DAMAGED`, `STORE_GAP`.
+   */
   async *blocks(fromHeight = 1): AsyncGenerator<Uint8Array, void, void> {
     const { store } = this.#live()
     const end = store.head.height
@@ -403,6 +347,7 @@ export class Ledger {
       log,
       peers: () => transport.connected(),
       fetch: async (peer, from, count) => follower.fetch(peer, from, count),
+      fetchEntries: async (...query) => follower.fetchEntries(...query),
     }).finally(() => {
       this.#repair = undefined
     })
@@ -456,7 +401,7 @@ export class Ledger {
     // Rows behind a serial that became final without us knowing of it can be loaded now.
     if (isNews) this.poke().catch(this.#fail)
     for (const listener of this.#listeners) listener(final)
-    this.#running?.checkpoints.poke()
+    this.#running?.publisher.checkpoints.poke()
     if (this.#voting.validator !== undefined) this.#running?.follower.announce()
   }
 
@@ -490,11 +435,4 @@ export class Ledger {
     this.stop()
     this.#parts.onFatal(error)
   }
-}
-
-async function isOurs(
-  { tiles }: BlockStore,
-  { size, root }: { readonly size: number; readonly root: string },
-): Promise<boolean> {
-  return size <= tiles.size && bytesToHex(await tiles.root(size)) === root
 }

@@ -8,6 +8,7 @@
  */
 
 import { blockHash, decodeFinalBlock, type FinalBlock } from "../../ledger/block.ts"
+import type { FinalHeader } from "../../ledger/bundle.ts"
 import { verifyFinality } from "../../ledger/chain.ts"
 import { LedgerError } from "../../ledger/errors.ts"
 import type { ValidatorsOf } from "../../ledger/validators.ts"
@@ -29,6 +30,13 @@ export interface RepairParts {
   /** Peers to ask, the best first. */
   readonly peers: () => readonly PeerKey[]
   readonly fetch: (peer: PeerKey, fromHeight: number, count: number) => Promise<Uint8Array[]>
+  /** A whole bundle of entries, checked against a certified root. */
+  readonly fetchEntries: (
+    peer: PeerKey,
+    first: number,
+    count: number,
+    final: FinalHeader,
+  ) => Promise<readonly Uint8Array[]>
 }
 
 /** Heights from … to, both included. */
@@ -49,8 +57,9 @@ export interface Repaired {
  * @throws NodeError `STORE_DAMAGED` when no peer could give a damaged block.
  */
 export async function repairLedger(parts: RepairParts): Promise<Repaired> {
+  const bundles = await repairGaps(parts)
   const damaged = await findDamaged(parts.store)
-  let blocks = 0
+  let blocks = bundles
   for (const span of await widen(parts.store, damaged)) {
     const finals = await fetchSpan(parts, span)
     await parts.store.restore(finals)
@@ -61,10 +70,54 @@ export async function repairLedger(parts: RepairParts): Promise<Repaired> {
   return { blocks, tiles }
 }
 
+/**
+ * Entries without blocks cannot be had by block: their bundles are checked against the newest root,
+ * their places made anew. Returns how many bundles and gaps were put right.
+ */
+async function repairGaps(parts: RepairParts): Promise<number> {
+  const { store, log } = parts
+  let repaired = 0
+  for (const gap of store.gaps) {
+    const start = gap.from === 1 ? 0 : (await store.finalHeader(gap.from - 1)).header.treeSize
+    const end = Math.min(
+      gap.final.header.treeSize,
+      store.tiles.size - (store.tiles.size % TILE_WIDTH),
+    )
+    for (let first = start - (start % TILE_WIDTH); first < end; first += TILE_WIDTH) {
+      store.tiles.dropCache()
+      if (await isReadable(async () => store.tiles.entries(first, TILE_WIDTH))) continue
+      await store.restoreEntries(first, await fetchBundle(parts, first))
+      log.warn("LEDGER_HEALED", { fromEntry: first, toEntry: first + TILE_WIDTH - 1 })
+      repaired += 1
+    }
+    const stored = await store.readGap(gap)
+    if (await isReadable(async () => store.checkGap(stored))) continue
+    await store.restorePlaces(gap, stored.entries)
+    repaired += 1
+  }
+  return repaired
+}
+
+async function fetchBundle(parts: RepairParts, first: number): Promise<readonly Uint8Array[]> {
+  const { store, log } = parts
+  const final = await store.finalHeader(store.head.height)
+  for (const peer of parts.peers()) {
+    try {
+      return await parts.fetchEntries(peer, first, TILE_WIDTH, final)
+    } catch (error) {
+      if (!(error instanceof TarbartaError)) throw error
+      log.warn(error.code, { peer, fromEntry: first, message: error.message })
+    }
+  }
+  const why = `entries ${first} … ${first + TILE_WIDTH - 1} are damaged and no peer has them`
+  throw new NodeError("STORE_DAMAGED", `ledger store: ${why}`)
+}
+
 /** Runs of heights whose block, or an entry of it, cannot be read. */
 async function findDamaged(store: BlockStore): Promise<Span[]> {
   const spans: Span[] = []
   for (let height = 1; height <= store.head.height; height++) {
+    if (store.gapAt(height) !== undefined) continue
     if (await isReadable(async () => readBlock(store, height))) continue
     const last = spans.at(-1)
     if (last?.to === height - 1) spans[spans.length - 1] = { from: last.from, to: height }
@@ -98,6 +151,7 @@ async function stepDown(store: BlockStore, height: number): Promise<number> {
   const bundleStart = start - (start % TILE_WIDTH)
   for (let from = height; ; from--) {
     const size = await sizeAt(store, from - 1)
+    if (store.gapAt(from - 1) !== undefined) return from
     if (size !== undefined && size <= bundleStart) return from
   }
 }
@@ -108,6 +162,7 @@ async function stepUp(store: BlockStore, height: number): Promise<number> {
   const bundleEnd = Math.ceil(end / TILE_WIDTH) * TILE_WIDTH
   for (let to = height; ; to++) {
     const size = await sizeAt(store, to)
+    if (store.gapAt(to + 1) !== undefined) return to
     if (to === store.head.height || (size !== undefined && size >= bundleEnd)) return to
   }
 }
@@ -120,7 +175,7 @@ async function sizeAt(store: BlockStore, height: number): Promise<number | undef
   if (height === store.head.height) return store.head.frontier.size
   let size: number | undefined
   await isReadable(async () => {
-    size = (await store.row(height)).header.treeSize
+    size = (await store.finalHeader(height)).header.treeSize
   })
   if (size !== undefined) return size
   await isReadable(async () => {
@@ -134,7 +189,8 @@ async function isReadable(read: () => Promise<unknown>): Promise<boolean> {
     await read()
     return true
   } catch (error) {
-    if (error instanceof NodeError && error.code === "STORE_DAMAGED") return false
+    const isLost = error instanceof NodeError && error.code.startsWith("STORE_")
+    if (isLost && (error.code === "STORE_DAMAGED" || error.code === "STORE_GAP")) return false
     throw error
   }
 }
@@ -169,6 +225,11 @@ async function fetchFrom(parts: RepairParts, peer: PeerKey, span: Span): Promise
   return finals
 }
 
+function lastHash({ suite }: RepairParts, finals: readonly FinalBlock[]): Uint8Array {
+  const last = finals.at(-1)
+  return last === undefined ? new Uint8Array(0) : blockHash(suite, last.block.header)
+}
+
 async function verifySpan(
   parts: RepairParts,
   span: Span,
@@ -176,10 +237,18 @@ async function verifySpan(
 ): Promise<void> {
   const { suite, store, chainId, validatorsOf } = parts
   const { head } = store
-  let expected = span.to === head.height ? head.hash : (await store.row(span.to + 1)).header.parent
-  for (const final of [...finals].reverse()) {
+  const above = span.to + 1
+  const isGap = store.gapAt(above) !== undefined
+  // Below a gap no header leads down to the block; its own certificate and the tree stand for it.
+  let expected =
+    span.to === head.height
+      ? head.hash
+      : isGap
+        ? lastHash(parts, finals)
+        : (await store.row(above)).header.parent
+  for (const [at, final] of [...finals.entries()].reverse()) {
     const { header } = final.block
-    if (!equalBytes(blockHash(suite, header), expected)) {
+    if (header.height !== span.from + at || !equalBytes(blockHash(suite, header), expected)) {
       throw new LedgerError("BLOCK_PARENT", `block at height ${header.height}: not the one it was`)
     }
     verifyFinality(suite, chainId, header, final, validatorsOf)

@@ -9,18 +9,19 @@
 import { concatBytes } from "@noble/hashes/utils.js"
 import { decodeFinalBlock, type Block, type FinalBlock } from "../../ledger/block.ts"
 import { acceptBlock, genesisHead, type ChainHead } from "../../ledger/chain.ts"
+import { acceptEntries } from "../../ledger/bundle.ts"
 import type { NodeSink } from "../../ledger/merkle.ts"
 import { createValidatorSet, type ValidatorsOf } from "../../ledger/validators.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
 import { Directory } from "../../protocol/directory.ts"
-import { decodeBatch, verifyBatch, type Batch } from "../../protocol/entry.ts"
+import { decodeBatch, encodeEntry, verifyBatch, type Batch } from "../../protocol/entry.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
 import { FieldReader } from "../../protocol/fields.ts"
 import { BATCH_BYTES_MAX, BLOCK_HEADER_BYTES, VERIFY_SLICE_MS } from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
 import { createSlices, systemClock, type Clock } from "../clock.ts"
 import { NodeError } from "../errors.ts"
-import type { BlockStore } from "../store/blocks.ts"
+import type { BlockStore, StoredGap } from "../store/blocks.ts"
 import { TILE_BYTES, TILE_LEVELS } from "../store/tiles.ts"
 
 /** What a verified ledger holds. */
@@ -80,11 +81,16 @@ export async function verifyStored(
   const giveWay = createSlices(options.clock ?? systemClock, VERIFY_SLICE_MS)
   const tiles = new TileCollector()
   store.tiles.dropCache()
-  for await (const final of readAhead(store, head.height)) {
+  for await (const next of readAhead(store, head.height)) {
     options.signal?.throwIfAborted()
-    const { height } = final.block.header
-    verifier.takeDecoded(final, tiles.sink)
-    await checkLookups(store, final.block)
+    if ("block" in next) {
+      verifier.takeDecoded(next, tiles.sink)
+      await checkLookups(store, next.block)
+    } else {
+      verifier.takeGap(next, tiles.sink)
+      await store.checkGap(next)
+    }
+    const { height } = verifier.head
     for (const { level, number, hashes } of tiles.take()) {
       if (await store.tiles.isTile(level, number, hashes)) continue
       throw new NodeError("STORE_DAMAGED", `ledger store: tree tile ${level}/${number} is wrong`)
@@ -98,23 +104,25 @@ export async function verifyStored(
   return verifier.result()
 }
 
-/** Blocks up to a height in order; the disk reads the next one while one is verified. */
+/** Blocks and gaps up to a height in order; the disk reads the next one while one is verified. */
 async function* readAhead(
   store: BlockStore,
   height: number,
-): AsyncGenerator<FinalBlock, void, void> {
-  const read = (at: number): Promise<FinalBlock> => {
-    const block = store.block(at)
+): AsyncGenerator<FinalBlock | StoredGap, void, void> {
+  const read = (at: number): Promise<FinalBlock | StoredGap> => {
+    const gap = store.gapAt(at)
+    const found = gap === undefined ? store.block(at) : store.readGap(gap)
     // Nobody waits for it if the one before does not verify.
-    block.catch(() => undefined)
-    return block
+    found.catch(() => undefined)
+    return found
   }
   if (height === 0) return
   let next = read(1)
-  for (let at = 1; at <= height; at++) {
-    const final = await next
-    if (at < height) next = read(at + 1)
-    yield final
+  for (let at = 1; at <= height;) {
+    const found = await next
+    at = "block" in found ? at + 1 : found.gap.to + 1
+    if (at <= height) next = read(at)
+    yield found
   }
 }
 
@@ -190,6 +198,32 @@ class LedgerVerifier {
     this.#try(
       () => this.#accept(final, sink),
       () => this.#batchIn(final.block.batches),
+    )
+  }
+
+  /**
+   * As {@link takeDecoded}, for the entries of a gap: they are judged by the certified root at its
+   * end. The directory takes them as it did when they came, at the heights that its rows hold.
+   */
+  takeGap({ gap, entries, directory }: StoredGap, sink?: NodeSink): void {
+    this.#try(
+      () => {
+        const leaves = entries.map(encodeEntry)
+        const { final } = gap
+        const accepted = acceptEntries(
+          this.#suite,
+          this.#head,
+          final,
+          leaves,
+          this.#validatorsOf,
+          sink,
+        )
+        this.#head = accepted.head
+        for (const { entry, height, trusted } of directory) {
+          this.#directory.apply(entry, height, { trusted })
+        }
+      },
+      () => ` … ${gap.to}`,
     )
   }
 

@@ -6,38 +6,32 @@
  * - `ledger/q/<rid>` newest serial of a submitter
  * - `ledger/head` height and hash of the newest block
  *
- * Entries and tree hashes are in tiles.ts. A block is one batch with all of these, so the ledger on
- * the disk always ends with a whole block.
+ * Entries and tree hashes are in tiles.ts, heights without blocks in gaps.ts. A block is one batch
+ * with all of these, so the ledger on the disk always ends with a whole block.
  */
 
 import {
   blockHash,
-  decodeHeader,
   encodeFinalBlock,
-  encodeFinality,
-  encodeHeader,
   leavesOf,
-  readFinality,
   type FinalBlock,
-  type BlockFinality,
   type Header,
 } from "../../ledger/block.ts"
 import { genesisHead, type ChainHead } from "../../ledger/chain.ts"
 import { frontierRoot } from "../../ledger/merkle.ts"
 import { assert } from "../../protocol/assert.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
-import { decodeEntry, type Batch, type Entry } from "../../protocol/entry.ts"
+import { decodeEntry, encodeEntry, type Batch, type Entry } from "../../protocol/entry.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
 import { FieldReader, FieldWriter } from "../../protocol/fields.ts"
-import {
-  BATCH_ENTRIES_MAX,
-  BLOCK_HEADER_BYTES,
-  ED25519_SIGNATURE_BYTES,
-  HASH_BYTES,
-} from "../../protocol/limits.ts"
+import { HASH_BYTES } from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
+import { runsOf, type FinalHeader, type Holder } from "../../ledger/bundle.ts"
 import { NodeError } from "../errors.ts"
 import type { Database, Operation } from "./database.ts"
+import { blockKey, encodeRow, readRow, type BlockRow } from "./block-rows.ts"
+import { directoryRows, type DirectoryRow } from "./directory.ts"
+import { gapOperations, loadGaps, type Gap } from "./gaps.ts"
 import { numberKey, Tiles } from "./tiles.ts"
 
 /** Where an entry stands. */
@@ -53,38 +47,36 @@ export interface BatchPlace extends Place {
   readonly count: number
 }
 
-/** A batch of a stored block; its entries are in the tiles. */
-interface BatchHead {
-  readonly submitter: number
-  readonly firstSeq: number
-  readonly count: number
-  readonly signature: Uint8Array
-}
-
-/** A stored block without its entries. */
-export interface BlockRow extends BlockFinality {
-  readonly header: Header
-  readonly batches: readonly BatchHead[]
-  /** Leaf of its first entry. */
-  readonly firstIndex: number
+/** What is kept of a gap. */
+export interface StoredGap {
+  readonly gap: Gap
+  readonly entries: readonly Entry[]
+  readonly directory: readonly DirectoryRow[]
 }
 
 const HEAD_KEY = "ledger/head"
 const SERIAL_PREFIX = "ledger/q/"
-const BATCH_HEAD_BYTES = 2 + 8 + 4 + ED25519_SIGNATURE_BYTES
 const PLACE_BYTES = 8 + 8 + 4
 
 export class BlockStore {
   readonly #database: Database
   readonly #suite: Suite
   readonly tiles: Tiles
+  readonly #gaps: Gap[]
   #head: ChainHead
 
-  private constructor(database: Database, suite: Suite, head: ChainHead, tiles: Tiles) {
+  private constructor(
+    database: Database,
+    suite: Suite,
+    head: ChainHead,
+    tiles: Tiles,
+    gaps: readonly Gap[],
+  ) {
     this.#database = database
     this.#suite = suite
     this.#head = head
     this.tiles = tiles
+    this.#gaps = [...gaps]
   }
 
   /**
@@ -93,7 +85,8 @@ export class BlockStore {
    * @throws NodeError `STORE_DAMAGED` naming the row, or the height whose root differs.
    */
   static async open(database: Database, suite: Suite, chainId: Uint8Array): Promise<BlockStore> {
-    const { height, hash, header } = await readHead(database, suite, chainId)
+    const gaps = await loadGaps(database)
+    const { height, hash, header } = await readHead(database, suite, chainId, gaps.at(-1))
     const size = header?.treeSize ?? 0
     const tiles = await Tiles.open(database, size)
     if (header !== undefined && !equalBytes(frontierRoot(tiles.frontier), header.treeRoot)) {
@@ -104,11 +97,13 @@ export class BlockStore {
       const serial = new FieldReader(value, "serial row").u64("serial")
       serials.set(Number.parseInt(key.slice(SERIAL_PREFIX.length), 16), serial)
     }
-    if (header === undefined) return new BlockStore(database, suite, genesisHead(chainId), tiles)
+    if (header === undefined) {
+      return new BlockStore(database, suite, genesisHead(chainId), tiles, [])
+    }
     const { epoch, view, timeMs } = header
     const { frontier } = tiles
     const head = { chainId, epoch, view, height, hash, timeMs, frontier, serials }
-    return new BlockStore(database, suite, head, tiles)
+    return new BlockStore(database, suite, head, tiles, gaps)
   }
 
   /** Where the chain ends here. */
@@ -154,9 +149,89 @@ export class BlockStore {
     this.#head = head
   }
 
-  /** @throws NodeError `STORE_DAMAGED` naming the height. */
+  /**
+   * Appends verified entries without their blocks, up to a certified header; `head` is the head
+   * after them. When it throws, nothing here has changed.
+   */
+  async appendEntries(
+    final: FinalHeader,
+    entries: readonly Entry[],
+    head: ChainHead,
+    extra: readonly Operation[] = [],
+  ): Promise<void> {
+    const gap = { from: this.#head.height + 1, to: head.height, final }
+    const firstIndex = this.tiles.size
+    const extension = this.tiles.extend(entries.map(encodeEntry))
+    assert(
+      extension.edge.frontier.size === head.frontier.size,
+      "the stored tree grows as the chain's",
+    )
+    const submitters = new Set(entries.map(({ submitter }) => submitter))
+    const operations = [
+      ...gapOperations(gap, this.#gaps.at(-1)),
+      ...placeOperations(entries, firstIndex, head.height),
+      ...[...submitters].map((submitter) => serialOperation(submitter, head.serials)),
+      ...extension.operations,
+      headOperation(head.height, head.hash),
+      ...extra,
+    ]
+    await this.#database.write(operations, { urgent: true })
+    this.tiles.adopt(extension)
+    this.#gaps.push(gap)
+    this.#head = head
+  }
+
+  /** Heights without blocks, ascending. */
+  get gaps(): readonly Gap[] {
+    return this.#gaps
+  }
+
+  /** @throws NodeError `STORE_DAMAGED` naming the bundle of entries. */
+  async readGap(gap: Gap): Promise<StoredGap> {
+    const start = gap.from === 1 ? 0 : (await this.finalHeader(gap.from - 1)).header.treeSize
+    const end = gap.final.header.treeSize
+    const entries = await this.tiles.entries(start, end - start)
+    const directory = await directoryRows(this.#database, this.#suite, start, end)
+    return { gap, entries: entries.map((entry) => this.#decode(entry, gap.to)), directory }
+  }
+
+  /** The gap that a height is in. */
+  gapAt(height: number): Gap | undefined {
+    return this.#gaps.find(({ from, to }) => from <= height && height <= to)
+  }
+
+  /**
+   * A certified header that is kept: of a block, or of the end of a gap.
+   *
+   * @throws NodeError `STORE_DAMAGED`, `STORE_GAP`.
+   */
+  async finalHeader(height: number): Promise<FinalHeader> {
+    const gap = this.gapAt(height)
+    return gap?.to === height ? gap.final : this.row(height)
+  }
+
+  /**
+   * The header of the block that holds an entry, and of the one below.
+   *
+   * @throws NodeError `STORE_DAMAGED`, `STORE_GAP`.
+   */
+  async holderOf(index: number): Promise<Holder> {
+    const { submitter, submitterSeq } = await this.entry(index)
+    const place = await this.find(submitter, submitterSeq)
+    assert(place !== undefined, "a stored entry has no place")
+    const { header, certificate, links } = await this.row(place.height)
+    const parent = place.height === 1 ? undefined : await this.finalHeader(place.height - 1)
+    return { header, certificate, links, parent: parent?.header }
+  }
+
+  /** @throws NodeError `STORE_DAMAGED` naming the height, `STORE_GAP`. */
   async row(height: number): Promise<BlockRow> {
     assert(height >= 1 && height <= this.#head.height, "a block was asked for beyond the head")
+    const gap = this.gapAt(height)
+    if (gap !== undefined) {
+      const why = `blocks ${gap.from} … ${gap.to} are not kept here, only their entries`
+      throw new NodeError("STORE_GAP", `ledger store: ${why}`)
+    }
     return readRow(this.#database, height)
   }
 
@@ -178,12 +253,18 @@ export class BlockStore {
     return { block: { header, batches }, certificate, links }
   }
 
-  /** Encoded final blocks from a height on: at most `count`, stopping after `bytesMax`. */
+  /**
+   * Encoded final blocks from a height on: at most `count`, stopping after `bytesMax` and before a
+   * gap.
+   *
+   * @throws NodeError `STORE_GAP` for one that begins in a gap.
+   */
   async blocks(fromHeight: number, count: number, bytesMax: number): Promise<Uint8Array[]> {
     const found: Uint8Array[] = []
     let length = 0
     const end = Math.min(fromHeight + count - 1, this.#head.height)
     for (let height = Math.max(1, fromHeight); height <= end && length < bytesMax; height++) {
+      if (found.length > 0 && this.gapAt(height) !== undefined) break
       const bytes = encodeFinalBlock(await this.block(height))
       found.push(bytes)
       length += bytes.length
@@ -218,6 +299,15 @@ export class BlockStore {
     damaged(`place of serial ${firstSeq} of submitter ${submitter} is wrong`)
   }
 
+  /** @throws NodeError `STORE_DAMAGED` unless the places of a gap's entries are in their rows. */
+  async checkGap({ gap, entries }: StoredGap): Promise<void> {
+    let index = gap.final.header.treeSize - entries.length
+    for (const { submitter, firstSeq, count } of runsOf(entries)) {
+      await this.checkPlace(submitter, firstSeq, { height: gap.to, index, count })
+      index += count
+    }
+  }
+
   /**
    * Writes verified blocks over their damaged rows. Bundles of entries that the blocks cover only
    * in part stay as they are.
@@ -233,6 +323,17 @@ export class BlockStore {
       ...this.tiles.restore(last.block.header.treeSize - entries.length, entries),
     ]
     await this.#database.write(operations, { urgent: true })
+  }
+
+  /** Writes verified entries of whole bundles over their damaged rows. */
+  async restoreEntries(start: number, entries: readonly Uint8Array[]): Promise<void> {
+    await this.#database.write(this.tiles.restore(start, entries), { urgent: true })
+  }
+
+  /** Writes the places of a gap's entries anew. */
+  async restorePlaces(gap: Gap, entries: readonly Entry[]): Promise<void> {
+    const firstIndex = gap.final.header.treeSize - entries.length
+    await this.#database.write(placeOperations(entries, firstIndex, gap.to), { urgent: true })
   }
 
   /** Writes damaged tree hashes anew from the entries; returns how many tiles. */
@@ -266,6 +367,20 @@ function blockOperations(final: FinalBlock): Operation[] {
   return operations
 }
 
+/** Where entries without blocks stand: in the tree of the header at this height. */
+function placeOperations(
+  entries: readonly Entry[],
+  firstIndex: number,
+  height: number,
+): Operation[] {
+  let index = firstIndex
+  return runsOf(entries).map(({ submitter, firstSeq, count }) => {
+    const place = encodePlace({ height, index, count })
+    index += count
+    return put(placeKey(submitter, firstSeq), place)
+  })
+}
+
 /** height u64 ‖ index u64 ‖ count u32. */
 function encodePlace({ height, index, count }: BatchPlace): Uint8Array {
   return new FieldWriter(PLACE_BYTES).u64(height).u64(index).u32(count).finish()
@@ -276,22 +391,11 @@ function decodePlace(bytes: Uint8Array): BatchPlace {
   return { height: reader.u64("height"), index: reader.u64("index"), count: reader.u32("count") }
 }
 
-/** @throws NodeError `STORE_DAMAGED` naming the height. */
-export async function readRow(database: Database, height: number): Promise<BlockRow> {
-  const bytes = await database.get(blockKey(height))
-  if (bytes === undefined) return damaged(`block ${height}: its row is missing`)
-  try {
-    return decodeRow(bytes)
-  } catch (cause) {
-    if (!(cause instanceof TarbartaError)) throw cause
-    throw new NodeError("STORE_DAMAGED", `ledger store: block ${height}: broken row`, { cause })
-  }
-}
-
 async function readHead(
   database: Database,
   suite: Suite,
   chainId: Uint8Array,
+  gap: Gap | undefined,
 ): Promise<{ height: number; hash: Uint8Array; header: Header | undefined }> {
   const bytes = await database.get(HEAD_KEY)
   if (bytes === undefined) {
@@ -302,39 +406,11 @@ async function readHead(
   const reader = new FieldReader(bytes, "head row")
   const height = reader.u64("height")
   const hash = reader.bytes("hash", HASH_BYTES)
-  const { header } = await readRow(database, height)
+  // A store that was rebuilt from nothing.
+  if (height === 0) return { height, hash: chainId, header: undefined }
+  const { header } = gap?.to === height ? gap.final : await readRow(database, height)
   if (equalBytes(blockHash(suite, header), hash)) return { height, hash, header }
   return damaged(`block ${height}: its hash is not that of the head`)
-}
-
-/** finality ‖ header[166] ‖ (submitter u16 ‖ first u64 ‖ count u32 ‖ sig[64]) … */
-function encodeRow(final: FinalBlock): Uint8Array {
-  const finality = encodeFinality(final)
-  const { header, batches } = final.block
-  const length = finality.length + BLOCK_HEADER_BYTES + batches.length * BATCH_HEAD_BYTES
-  const writer = new FieldWriter(length).bytes(finality).bytes(encodeHeader(header))
-  for (const { submitter, firstSeq, entries, signature } of batches) {
-    writer.u16(submitter).u64(firstSeq).u32(entries.length).bytes(signature)
-  }
-  return writer.finish()
-}
-
-function decodeRow(bytes: Uint8Array): BlockRow {
-  const reader = new FieldReader(bytes, "block row")
-  const { certificate, links } = readFinality(reader)
-  const header = decodeHeader(reader.view("header", BLOCK_HEADER_BYTES))
-  const batches: BatchHead[] = []
-  let firstIndex = header.treeSize
-  while (reader.left > 0) {
-    const submitter = reader.u16("submitter")
-    const firstSeq = reader.u64("first serial")
-    const count = reader.u32("count", BATCH_ENTRIES_MAX)
-    const signature = reader.bytes("signature", ED25519_SIGNATURE_BYTES)
-    batches.push({ submitter, firstSeq, count, signature })
-    firstIndex -= count
-  }
-  if (firstIndex < 0) reader.fail("CODEC_RANGE", "count", "more entries than the tree has")
-  return { certificate, links, header, batches, firstIndex }
 }
 
 /** The newest serial of one submitter. */
@@ -358,10 +434,6 @@ function put(key: string, value: Uint8Array): Operation {
 
 function damaged(why: string): never {
   throw new NodeError("STORE_DAMAGED", `ledger store: ${why}`)
-}
-
-function blockKey(height: number): string {
-  return `ledger/b/${numberKey(height)}`
 }
 
 function serialKey(submitter: number): string {

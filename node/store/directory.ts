@@ -31,6 +31,34 @@ export async function checkDirectoryRows(database: Database): Promise<void> {
   while ((await rows.next()).done !== true) continue
 }
 
+/** An entry of the directory as its row has it. */
+export interface DirectoryRow {
+  readonly entry: Entry
+  readonly height: number
+  /** It was accepted once, so its signatures need no second look. */
+  readonly trusted: boolean
+}
+
+/** The rows of entries from one place in the tree to another. */
+export async function directoryRows(
+  database: Database,
+  suite: Suite,
+  from: number,
+  until: number,
+): Promise<DirectoryRow[]> {
+  const rows: DirectoryRow[] = []
+  const range = { prefix: DIRECTORY_PREFIX, from: rowKey(from), until: rowKey(until) }
+  for await (const [, value] of database.range(range)) rows.push(decodeRow(suite, value))
+  return rows
+}
+
+function decodeRow(suite: Suite, value: Uint8Array): DirectoryRow {
+  const reader = new FieldReader(value, "directory row")
+  const height = reader.u64("height")
+  const trusted = reader.u8("trusted", 1) === 1
+  return { height, trusted, entry: decodeEntry(suite, reader.view("entry", reader.left)) }
+}
+
 export class DirectoryRows {
   readonly #publications = new Map<number, Publication[]>()
 
@@ -38,10 +66,7 @@ export class DirectoryRows {
   async load(database: Database, suite: Suite, directory: Directory, size: number): Promise<void> {
     const range = { prefix: DIRECTORY_PREFIX, until: rowKey(size) }
     for await (const [key, value] of database.range(range)) {
-      const reader = new FieldReader(value, "directory row")
-      const height = reader.u64("height")
-      const trusted = reader.u8("trusted", 1) === 1
-      const entry = decodeEntry(suite, reader.view("entry", reader.left))
+      const { entry, height, trusted } = decodeRow(suite, value)
       directory.apply(entry, height, { trusted })
       if (entry.type === "epochKeys") this.#remember(key, entry)
     }

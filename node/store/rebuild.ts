@@ -14,9 +14,11 @@ import { MISSIONS_MAX, VERIFY_SLICE_MS } from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
 import { createSlices, type Clock } from "../clock.ts"
 import { NodeError } from "../errors.ts"
-import { headOperation, readRow, serialOperation, type BlockRow } from "./blocks.ts"
+import { readRow, type BlockRow } from "./block-rows.ts"
+import { headOperation, serialOperation } from "./blocks.ts"
 import type { Database, Operation } from "./database.ts"
 import { DirectoryRows } from "./directory.ts"
+import { forgetGaps } from "./gaps.ts"
 import { readEntries, Tiles } from "./tiles.ts"
 
 /** Rows of the directory in one write. */
@@ -67,6 +69,8 @@ export async function rebuildStore(
   const last = directory.missions().length + MISSIONS_MAX
   for (let rid = 1; rid <= last; rid++) operations.push(serialOperation(rid, serials))
   operations.push(...tiles.edgeOperations(), headOperation(height, hash))
+  // Entries behind a gap are fetched again as well: what follows them stands on them.
+  operations.push(forgetGaps())
   await database.write(operations, { urgent: true })
   return height
 }

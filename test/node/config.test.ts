@@ -30,6 +30,7 @@ describe("a configuration", () => {
       logLevel: "debug",
       relay: true,
       freeSpace: { bulkPercent: 20, percent: 0 },
+      ledgerSync: "bundles",
     } as const
     await writeConfig(path, config)
     expect(await readConfig(path)).toEqual(config)
@@ -48,6 +49,7 @@ describe("a configuration", () => {
       [`{"listen": []}`, /mission: expected text, got nothing/],
       [`{"mission": "LIS", "listen": [7]}`, /listen\[0\]: expected text, got 7/],
       [`{"logLevel": null}`, /logLevel: expected .* got null/],
+      [`{"ledgerSync": "tiles"}`, /ledgerSync: expected auto, blocks, bundles/],
       [`{"relay": "yes"}`, /relay: expected true or false/],
       [
         `{"mission": "LIS", "freeSpace": {"percent": 11}}`,

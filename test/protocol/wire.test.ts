@@ -5,19 +5,29 @@ import { encode } from "../../protocol/codec.ts"
 import {
   BATCH_BYTES_MAX,
   BLOCKS_PER_ANSWER_MAX,
+  BUNDLE_BYTES_MAX,
   ENVELOPE_BYTES_MAX,
+  HOLDERS_PER_REQUEST_MAX,
   REASSEMBLY_BYTES_MAX,
   RECEIPTS_BYTES_MAX,
   STORED_BLOCK_BYTES_MAX,
 } from "../../protocol/limits.ts"
 import {
   decodeBlob,
+  decodeBundleAnswer,
+  decodeBundleRequest,
+  decodeHoldersAnswer,
+  decodeHoldersRequest,
   decodeBlocksAnswer,
   decodeBlocksRequest,
   decodeCopyRequest,
   decodeCopyStatus,
   decodeNumber,
   encodeBlob,
+  encodeBundleAnswer,
+  encodeBundleRequest,
+  encodeHoldersAnswer,
+  encodeHoldersRequest,
   encodeBlocksAnswer,
   encodeBlocksRequest,
   encodeCopyRequest,
@@ -68,6 +78,10 @@ describe("requests and answers", () => {
         const request = { fromHeight: n, count: bytes.length }
         expect(decodeBlocksRequest(encodeBlocksRequest(request))).toEqual(request)
         expect(decodeBlocksAnswer(encodeBlocksAnswer([bytes, bytes]))).toEqual([bytes, bytes])
+        expect(decodeHoldersRequest(encodeHoldersRequest([n, 0]))).toEqual([n, 0])
+        expect(decodeHoldersAnswer(encodeHoldersAnswer([bytes]))).toEqual([bytes])
+        const answer = { entries: bytes, path: [new Uint8Array(32).fill(n % 256)] }
+        expect(decodeBundleAnswer(encodeBundleAnswer(answer))).toEqual(answer)
       }),
       { numRuns: 300 },
     )
@@ -85,6 +99,10 @@ describe("requests and answers", () => {
       (bytes) => encodeNumber(number(bytes)),
       (bytes) => encodeBlocksRequest(decodeBlocksRequest(bytes)),
       (bytes) => encodeBlocksAnswer(decodeBlocksAnswer(bytes)),
+      (bytes) => encodeHoldersRequest(decodeHoldersRequest(bytes)),
+      (bytes) => encodeHoldersAnswer(decodeHoldersAnswer(bytes)),
+      (bytes) => encodeBundleRequest(decodeBundleRequest(bytes)),
+      (bytes) => encodeBundleAnswer(decodeBundleAnswer(bytes)),
     ]
     const tail = fc.oneof(
       fc.uint8Array({ maxLength: 12 }),
@@ -117,6 +135,18 @@ describe("requests and answers", () => {
     ["a number", encodeNumber(1_000), number],
     ["a request for blocks", encodeBlocksRequest({ fromHeight: 7, count: 9 }), decodeBlocksRequest],
     ["blocks", encodeBlocksAnswer([Uint8Array.of(5)]), decodeBlocksAnswer],
+    ["places of entries", encodeHoldersRequest([7, 9]), decodeHoldersRequest],
+    ["holders", encodeHoldersAnswer([Uint8Array.of(5)]), decodeHoldersAnswer],
+    [
+      "a request for entries",
+      encodeBundleRequest({ first: 250, count: 6, treeSize: 256 }),
+      decodeBundleRequest,
+    ],
+    [
+      "entries",
+      encodeBundleAnswer({ entries: Uint8Array.of(1), path: [new Uint8Array(32)] }),
+      decodeBundleAnswer,
+    ],
   ]
   it.each(good)("refuse %s of another version, cut, or followed by more", (_, bytes, decode) => {
     expect(refusal(() => decode(bytes))).toBeUndefined()
@@ -135,6 +165,30 @@ describe("requests and answers", () => {
         `${status}`,
       ).toBe("WIRE_INVALID")
     }
+  })
+
+  it("ask for entries of one bundle and of the tree, and of no more at once than the limit", () => {
+    const ask = (first: number, count: number, treeSize: number): string | undefined =>
+      refusal(() => decodeBundleRequest(encodeBundleRequest({ first, count, treeSize })))
+    expect(ask(0, 256, 256)).toBeUndefined()
+    expect(ask(300, 212, 1_000)).toBeUndefined()
+    expect(ask(300, 213, 1_000)).toBe("CODEC_RANGE")
+    expect(ask(0, 257, 1_000)).toBe("CODEC_RANGE")
+    expect(ask(0, 256, 255)).toBe("WIRE_INVALID")
+    expect(ask(5, 0, 255)).toBe("WIRE_INVALID")
+    const places = (count: number): string | undefined => {
+      const indexes = Array.from({ length: count }, () => Number.MAX_SAFE_INTEGER)
+      const bytes = encodeHoldersRequest(indexes)
+      expect(bytes.length).toBeLessThanOrEqual(PROTOCOLS.holders.requestBytesMax + 16)
+      return refusal(() => decodeHoldersRequest(bytes))
+    }
+    expect(places(HOLDERS_PER_REQUEST_MAX)).toBeUndefined()
+    expect(places(HOLDERS_PER_REQUEST_MAX + 1)).toBe("CODEC_LENGTH")
+    const entries = new Uint8Array(BUNDLE_BYTES_MAX)
+    const path = Array.from({ length: 53 }, () => new Uint8Array(32))
+    const largest = encodeBundleAnswer({ entries, path })
+    expect(largest.length).toBeLessThanOrEqual(PROTOCOLS.bundle.answerBytesMax)
+    expect(refusal(() => decodeBundleAnswer(largest))).toBeUndefined()
   })
 
   it("hold what they carry to its bounds, both ends", () => {

@@ -4,6 +4,7 @@
  */
 
 import { Ledger } from "../../node/consensus/ledger.ts"
+import type { SyncMode } from "../../node/consensus/follower.ts"
 import type { Final } from "../../node/consensus/finality.ts"
 import type { EncodedRecord } from "../../ledger/record.ts"
 import type { Refusal } from "../../node/consensus/voting.ts"
@@ -145,6 +146,8 @@ export class LedgerNode {
   /** Keys whose values have rotted. */
   readonly rotten = new Set<string>()
   readonly finals: Final[] = []
+  /** How its next lives catch up. */
+  sync: SyncMode = "auto"
   readonly warnings: string[] = []
   /** What the warnings say beside their codes. */
   readonly facts: Readonly<Record<string, string | number>>[] = []
@@ -203,6 +206,7 @@ export class LedgerNode {
       genesisBytes: ministry.genesisBytes,
       self: { peer: this.post.peer, signBatch: this.post.submit.sign },
       checkpoints: ministry.checkpointKeys(this.post),
+      sync: this.sync,
       ...(validator !== undefined && {
         validator: {
           consensusKey: validator.consensus.publicKey,

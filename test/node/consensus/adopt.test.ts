@@ -50,7 +50,6 @@ async function behind(name: string, count: number) {
         adopted.push({ head, certificate: certificates.at(-1) })
       },
     },
-    onDamage: () => failures.push("damage"),
     onFatal: (error) => failures.push(error),
   })
   transport.handle(PROTOCOLS.height, async (peer, request) => {

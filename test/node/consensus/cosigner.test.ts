@@ -319,7 +319,7 @@ describe("missions as witnesses", () => {
     const { ledger } = world.headquarters
     const filesOf = async (): Promise<Map<string, Uint8Array>> => {
       const files = new Map<string, Uint8Array>()
-      for await (const { path, bytes } of await ledger.publication(undefined))
+      for await (const { path, bytes } of await ledger.publisher.publication(undefined))
         files.set(path, bytes)
       return files
     }

@@ -229,7 +229,7 @@ describe("damage on the disk", () => {
     await world.clock.runUntil(() => world.node(1).rotten.size === 0, 3_600_000)
   })
 
-  it.each([
+  it.each<[string, string, number | "first"]>([
     ["the head", "ledger/head", 0],
     ["a tail entry", "ledger/l/", 0],
     ["the newest block", "ledger/b/", 0],
@@ -237,6 +237,7 @@ describe("damage on the disk", () => {
     ["a row of the directory", "ledger/g/", 0],
     ["the tree hashes at the edge", "ledger/p/1", 0],
     ["the head and an old block", "ledger/b/", 30],
+    ["the head and the first block", "ledger/b/", "first"],
   ])("of %s is healed at the next start, and nothing is different", async (_, prefix, older) => {
     const world = new LedgerWorld(3, "edge", { founding: 2 })
     const hq = world.headquarters
@@ -257,10 +258,10 @@ describe("damage on the disk", () => {
     const { stateHash: state } = node.ledger.directory
     const keys = [...node.disk.snapshot().keys()].filter((key) => key.startsWith(prefix)).sort()
     await world.during(node.stop())
-    const key = keys.at(-1 - older)
+    const key = older === "first" ? keys[0] : keys.at(-1 - older)
     if (key === undefined) throw new Error(`no row ${prefix}`)
     node.rotten.add(key)
-    if (older > 0) node.rotten.add("ledger/head")
+    if (older !== 0) node.rotten.add("ledger/head")
     await world.during(node.start())
     expect(node.warnings).toContain("LEDGER_REBUILT")
     await world.clock.runUntil(() => node.height === before.height, 600_000)

@@ -251,11 +251,11 @@ describe("proofs", () => {
     const verify = (bytes: Uint8Array) => verifyProof(suite, policy, decodeProof(bytes))
     for (const node of world.nodes) {
       for (const seq of upTo(20)) {
-        const proof = await world.during(node.ledger.proof(2, seq, OPENING))
+        const proof = await world.during(node.ledger.publisher.proof(2, seq, OPENING))
         expect(proof && verify(proof).entry).toMatchObject({ submitter: 2, submitterSeq: seq })
       }
     }
-    const proof = await world.during(world.node(1).ledger.proof(2, 20, OPENING))
+    const proof = await world.during(world.node(1).ledger.publisher.proof(2, 20, OPENING))
     if (proof === undefined) throw new Error("no proof")
     // The quorum does not ask for the last line, of ML-DSA-44: who spoils its name removes it.
     const end = new TextDecoder("latin1").decode(proof.slice(0, -1)).lastIndexOf("\n")
@@ -273,12 +273,12 @@ describe("proofs", () => {
     const world = new LedgerWorld(2, "pending")
     await world.during(world.node(1).start())
     await world.during(world.node(1).submit(opened(world, world.node(1))))
-    expect(await world.node(1).ledger.proof(2, 1, OPENING)).toBeUndefined()
-    expect(await world.node(1).ledger.proof(2, 2, OPENING)).toBeUndefined()
+    expect(await world.node(1).ledger.publisher.proof(2, 1, OPENING)).toBeUndefined()
+    expect(await world.node(1).ledger.publisher.proof(2, 2, OPENING)).toBeUndefined()
     await world.during(world.headquarters.start())
     await world.untilQuiet()
-    const proof = await world.during(world.node(1).ledger.proof(2, 1, OPENING))
+    const proof = await world.during(world.node(1).ledger.publisher.proof(2, 1, OPENING))
     expect(proof).toBeInstanceOf(Uint8Array)
-    expect(await world.during(world.node(1).ledger.proof(2, 2, OPENING))).toBeUndefined()
+    expect(await world.during(world.node(1).ledger.publisher.proof(2, 2, OPENING))).toBeUndefined()
   })
 })

@@ -80,6 +80,7 @@ describe("the outbox", () => {
     expect(await has("sent-wrap")).toBe(false)
     expect(await has("rcpt-proof")).toBe(true)
     await world.until(async () => (await world.node("LON").service.cableStatus(id)).registered)
-    expect((await world.node("LON").service.proof(id)).length).toBeGreaterThan(0)
+    const proof = await world.during(world.node("LON").service.proof(id))
+    expect(proof.length).toBeGreaterThan(0)
   })
 })
