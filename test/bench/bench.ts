@@ -15,7 +15,8 @@ import { availableParallelism, cpus } from "node:os"
 import { Command, Option } from "commander"
 import { benchCli } from "./cli.ts"
 import { benchDeliver } from "./deliver.ts"
-import type { Figure, Progress } from "./figures.ts"
+import type { Figure, Options, Progress } from "./figures.ts"
+import { benchFinality } from "./finality.ts"
 import { benchHotline } from "./hotline.ts"
 import { benchLedger } from "./ledger.ts"
 import { benchRoundtrip } from "./roundtrip.ts"
@@ -23,28 +24,32 @@ import { benchSeal } from "./seal.ts"
 import { Stage } from "./stage.ts"
 import { tableOf, type Group } from "./table.ts"
 import { benchSync } from "./sync.ts"
+import { benchThroughput } from "./throughput.ts"
 import { benchTree } from "./tree.ts"
 
-type Bench = (progress: Progress, stage: Stage) => Promise<Figure[]>
+type Bench = (progress: Progress, options: Options, stage: Stage) => Promise<Figure[]>
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   seal: benchSeal,
   tree: benchTree,
   ledger: benchLedger,
   sync: benchSync,
-  roundtrip: benchRoundtrip,
-  deliver: benchDeliver,
-  hotline: benchHotline,
-  cli: benchCli,
+  roundtrip: async (progress, _, stage) => benchRoundtrip(progress, stage),
+  deliver: async (progress, _, stage) => benchDeliver(progress, stage),
+  hotline: async (progress, _, stage) => benchHotline(progress, stage),
+  cli: async (progress, _, stage) => benchCli(progress, stage),
+  finality: benchFinality,
+  throughput: benchThroughput,
 }
 
 const NAMES = Object.keys(BENCHES)
 /** How often a log file, which cannot be overwritten line by line, hears of progress. */
 const LOG_EVERY_MS = 5_000
 
-const options: { readonly only?: string; readonly json?: string } = new Command("bench")
+const options: { readonly only?: string; readonly json?: string; readonly full?: true } = new Command("bench")
   .description("measures this machine and this code, each figure beside its floor")
   .addOption(new Option("--only <NAME>", "run one bench").choices(NAMES))
+  .option("--full", "the sizes that the goals are stated for; takes much longer")
   .option("--json <FILE>", "write the figures to a file as well")
   .parse()
   .opts()
@@ -57,7 +62,7 @@ try {
   for (const [bench, run] of Object.entries(BENCHES)) {
     if (options.only !== undefined && options.only !== bench) continue
     try {
-      groups.push({ bench, figures: await run(progressOf(bench), stage) })
+      groups.push({ bench, figures: await run(progressOf(bench), { isFull: options.full === true }, stage) })
     } catch (error) {
       failed.push(bench)
       console.error(`\n${bench} failed:`, error)

@@ -20,13 +20,19 @@ export interface Goal {
 
 export interface Figure {
   readonly name: string
-  readonly unit: "ms" | "µs" | "s" | "/s"
+  readonly unit: "" | "ms" | "µs" | "s" | "/s" | "B"
   readonly measured: Spread
   /** What it is measured against, in the same unit. */
   readonly against?: { readonly name: string; readonly value: Spread }
   /** Measured ÷ against: the median over the rounds. */
   readonly ratio?: number
   readonly goal?: Goal
+}
+
+/** How much is asked of a bench. */
+export interface Options {
+  /** The sizes of the goals; without, what fits into four minutes for all benches. */
+  readonly isFull: boolean
 }
 
 /** Says what goes on; never more than a line. */

@@ -1,0 +1,298 @@
+/**
+ * Four validators as processes and a mission that loads them: what the throughput bench measures.
+ *
+ * The load comes over libp2p as any mission's does, every batch signed when it is sent, to every
+ * validator; what is said here is only who listens where.
+ */
+
+import { fork, type ChildProcess } from "node:child_process"
+import { once } from "node:events"
+import { writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { systemClock } from "../../node/clock.ts"
+import { createHost, type Host } from "../../node/network/host.ts"
+import type { Member } from "../../node/network/transport.ts"
+import { encodeBatch, messageEntry, signBatch } from "../../protocol/entry.ts"
+import { networkId } from "../../protocol/governance.ts"
+import { decodeNumber, encodeBlob, encodeNumber, PROTOCOLS } from "../../protocol/wire.ts"
+import { random } from "../support/disk-ledger.ts"
+import { createMinistry, type Ministry, type MinistryPost } from "../support/ministry.ts"
+
+const VALIDATORS = 4
+const PROGRAM = fileURLToPath(new URL("./load-process.ts", import.meta.url))
+const POLL_MS = 50
+/** Batches under way to one validator. */
+const IN_FLIGHT = 32
+/** Entries ahead of what is final; the mempool takes 2 MiB of a submitter. */
+const AHEAD_SINGLE = 3_000
+const AHEAD = 16_384
+const READY_MS = 60_000
+const RETRY_MS = 50
+
+export type Told =
+  | { readonly type: "listening"; readonly addresses: string[] }
+  | {
+      readonly type: "head"
+      readonly height: number
+      readonly entries: number
+      readonly cpuMs: number
+      readonly isVoting: boolean
+    }
+
+export type Order =
+  { readonly type: "meet"; readonly members: readonly Member[] } | { readonly type: "tell" | "stop" }
+
+type Head = Extract<Told, { type: "head" }>
+
+/** The keys are the same in every process; signatures of the genesis are not, so it is handed on. */
+export function loadMinistry(genesisBytes?: Uint8Array): Ministry {
+  const ministry = createMinistry(VALIDATORS + 1, "bench throughput", { validators: VALIDATORS })
+  if (genesisBytes === undefined) return ministry
+  return { ...ministry, genesisBytes, net: networkId(ministry.suite, genesisBytes) }
+}
+
+class ValidatorProcess {
+  readonly #process: ChildProcess
+
+  constructor(folder: string, index: number, nodeOptions: readonly string[]) {
+    const execArgv = ["--disable-warning=ExperimentalWarning", ...nodeOptions]
+    this.#process = fork(PROGRAM, [folder, String(index)], { execArgv })
+  }
+
+  async listening(): Promise<string[]> {
+    const [told] = (await once(this.#process, "message")) as [Told]
+    if (told.type !== "listening") throw new Error("a validator did not say where it listens")
+    return told.addresses
+  }
+
+  order(order: Order): void {
+    this.#process.send(order)
+  }
+
+  async head(): Promise<Head> {
+    const answer = once(this.#process, "message") as Promise<[Told]>
+    this.order({ type: "tell" })
+    const [told] = await answer
+    if (told.type !== "head") throw new Error("a validator did not say where it stands")
+    return told
+  }
+
+  async stop(): Promise<void> {
+    if (this.#process.exitCode !== null) return
+    const ended = once(this.#process, "exit")
+    this.order({ type: "stop" })
+    await ended
+  }
+}
+
+/** Four validators that vote, and the mission's host with contact to all of them. */
+export class LoadStage {
+  readonly #ministry: Ministry
+  readonly #validators: readonly ValidatorProcess[]
+  readonly #host: Host
+  readonly #post: MinistryPost
+  #nextSerial = 1
+
+  private constructor(
+    ministry: Ministry,
+    validators: readonly ValidatorProcess[],
+    host: Host,
+    post: MinistryPost,
+  ) {
+    this.#ministry = ministry
+    this.#validators = validators
+    this.#host = host
+    this.#post = post
+  }
+
+  static async open(folder: string, nodeOptions: readonly string[] = []): Promise<LoadStage> {
+    const ministry = loadMinistry()
+    const { posts } = ministry
+    const genesis = join(folder, "genesis")
+    await writeFile(genesis, ministry.genesisBytes)
+    const submitter = posts[VALIDATORS]
+    if (submitter === undefined) throw new Error("there is a mission that submits")
+    const validators: ValidatorProcess[] = []
+    const members: Member[] = [{ peer: submitter.peer, addresses: [], keep: false }]
+    for (let index = 0; index < VALIDATORS; index++) {
+      const validator = new ValidatorProcess(folder, index, nodeOptions)
+      const addresses = await validator.listening()
+      validators.push(validator)
+      members.push({ peer: posts[index]?.peer ?? "", addresses, keep: true })
+    }
+    const quiet = (): void => undefined
+    const host = createHost({
+      transportSeed: submitter.transport.seed,
+      listen: [],
+      encryption: "noise",
+      clock: systemClock,
+      log: { info: quiet, warn: quiet, error: quiet },
+    })
+    // Announcements of height are answered; this mission reads no blocks.
+    host.handle(PROTOCOLS.height, async () => Promise.resolve(encodeNumber(0)))
+    await host.start()
+    const stage = new LoadStage(ministry, validators, host, submitter)
+    for (const validator of validators) validator.order({ type: "meet", members })
+    host.setMembers(members)
+    await stage.#untilReady()
+    return stage
+  }
+
+  async #untilReady(): Promise<void> {
+    const untilMs = performance.now() + READY_MS
+    for (;;) {
+      const heads = await this.heads()
+      const isReady = heads.every(({ isVoting }) => isVoting)
+      if (isReady && this.#host.connected().length === VALIDATORS) return
+      if (performance.now() > untilMs) throw new Error("the validators do not vote")
+      await pause(POLL_MS)
+    }
+  }
+
+  async heads(): Promise<Head[]> {
+    return Promise.all(this.#validators.map(async (validator) => validator.head()))
+  }
+
+  /**
+   * Loads all four for `seconds` with as much as they take, in batches of `perBatch` entries, and
+   * waits until all of it is final everywhere.
+   */
+  async load(perBatch: number, seconds: number): Promise<LoadResult> {
+    const before = await this.heads()
+    const startedMs = performance.now()
+    const supply = new Supply(this.#ministry, this.#post, perBatch, this.#nextSerial)
+    const feeds = this.#validators.map(async (_, index) => this.#feed(index, supply))
+    let least = 0
+    let after = before
+    for (let tookMs = 0; tookMs < seconds * 1_000; tookMs = performance.now() - startedMs) {
+      await pause(POLL_MS)
+      after = await this.heads()
+      least = Math.min(...after.map(({ entries }, at) => entries - (before[at]?.entries ?? 0)))
+      supply.allow(this.#nextSerial + least)
+    }
+    const tookS = (performance.now() - startedMs) / 1_000
+    supply.end()
+    await Promise.all(feeds)
+    const cpuMs = after.reduce((sum, { cpuMs: ms }, at) => sum + ms - (before[at]?.cpuMs ?? 0), 0)
+    const blocks = Math.min(...after.map(({ height }, at) => height - (before[at]?.height ?? 0)))
+    this.#nextSerial = supply.nextSerial
+    await this.#untilFinal(this.#nextSerial - 1)
+    return { perSecond: least / tookS, cpuUs: (cpuMs * 1_000) / least, perBlock: least / blocks }
+  }
+
+  async #untilFinal(entries: number): Promise<void> {
+    const untilMs = performance.now() + READY_MS
+    while ((await this.heads()).some((head) => head.entries < entries)) {
+      if (performance.now() > untilMs) throw new Error("not all became final")
+      await pause(POLL_MS)
+    }
+  }
+
+  /** One validator's share of the load: several batches under way, in the order of serials. */
+  async #feed(index: number, supply: Supply): Promise<void> {
+    const peer = this.#ministry.posts[index]?.peer ?? ""
+    const underWay = new Set<Promise<void>>()
+    const feeder = supply.feeder()
+    for (;;) {
+      const batch = await feeder()
+      if (batch === undefined) break
+      const request = this.#send(peer, batch).finally(() => underWay.delete(request))
+      underWay.add(request)
+      if (underWay.size >= IN_FLIGHT) await Promise.race(underWay)
+    }
+    await Promise.all(underWay)
+  }
+
+  async #send(peer: string, { bytes, endSerial }: Supplied): Promise<void> {
+    for (;;) {
+      const answer = await this.#host.request(peer, PROTOCOLS.submit, encodeBlob(bytes))
+      if (decodeNumber(answer, "submit answer") >= endSerial) return
+      await pause(RETRY_MS)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#host.stop()
+    for (const validator of this.#validators) await validator.stop()
+  }
+}
+
+export interface LoadResult {
+  /** Final and stored at all four. */
+  readonly perSecond: number
+  /** Processor time of the four validators for one entry. */
+  readonly cpuUs: number
+  /** Entries in a block. */
+  readonly perBlock: number
+}
+
+interface Supplied {
+  readonly bytes: Uint8Array
+  /** First serial after it. */
+  readonly endSerial: number
+}
+
+/** Signed batches, each signed once, as far ahead of what is final as the mempool allows. */
+class Supply {
+  readonly #ministry: Ministry
+  readonly #post: MinistryPost
+  readonly #perBatch: number
+  readonly #batches: Supplied[] = []
+  readonly #wakers: (() => void)[] = []
+  nextSerial: number
+  #untilSerial: number
+  #isOver = false
+
+  constructor(ministry: Ministry, post: MinistryPost, perBatch: number, nextSerial: number) {
+    this.#ministry = ministry
+    this.#post = post
+    this.#perBatch = perBatch
+    this.nextSerial = nextSerial
+    this.#untilSerial = nextSerial + this.#ahead
+  }
+
+  get #ahead(): number {
+    return this.#perBatch === 1 ? AHEAD_SINGLE : AHEAD
+  }
+
+  /** Everything below this serial is final. */
+  allow(finalSerial: number): void {
+    this.#untilSerial = finalSerial + this.#ahead
+    for (const wake of this.#wakers.splice(0)) wake()
+  }
+
+  end(): void {
+    this.#isOver = true
+    for (const wake of this.#wakers.splice(0)) wake()
+  }
+
+  /** Gives one validator every batch in turn; undefined at the end. */
+  feeder(): () => Promise<Supplied | undefined> {
+    let index = 0
+    return async () => {
+      while (index === this.#batches.length) {
+        if (this.#isOver) return undefined
+        if (this.nextSerial < this.#untilSerial) this.#sign()
+        else await new Promise<void>((resolve) => this.#wakers.push(resolve))
+      }
+      return this.#batches[index++]
+    }
+  }
+
+  #sign(): void {
+    const { suite, net } = this.#ministry
+    const { rid, submit } = this.#post
+    const now = Date.now()
+    const entries = Array.from({ length: this.#perBatch }, (_, index) => {
+      return messageEntry(rid, this.nextSerial + index, now, random(32))
+    })
+    this.nextSerial += this.#perBatch
+    const bytes = encodeBatch(signBatch(suite, net, entries, submit.sign))
+    this.#batches.push({ bytes, endSerial: this.nextSerial })
+  }
+}
+
+async function pause(ms: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms))
+}
