@@ -37,6 +37,8 @@ export interface BundleParts {
   readonly peers: () => readonly PeerKey[]
   /** A peer failed or sent what is wrong; it is no longer among the peers. */
   readonly onFailed: (peer: PeerKey, error: TarbartaError, what: string) => void
+  /** A peer gave entries that are right as far as can be told. */
+  readonly onServed: (peer: PeerKey) => void
 }
 
 /** What came of a jump: the head moved, or nobody could give what it takes. */
@@ -213,6 +215,7 @@ export class BundleFetcher {
           piece.asked.delete(peer)
           return
         }
+        this.#parts.onServed(peer)
         piece.entries ??= entries
         piece.peer ??= peer
         isLarge = heldBytes(pieces) > limits.SYNC_HELD_BYTES_MAX

@@ -96,6 +96,7 @@ export class Follower {
       ...parts,
       peers: () => this.#ahead().filter((peer) => !this.#isDistrusted(peer)),
       onFailed: (peer, error, what) => this.#blame(peer, error, { asked: what }),
+      onServed: (peer) => this.#failures.delete(peer),
     })
   }
 
@@ -435,7 +436,10 @@ export class Follower {
     const failures = this.#failures.get(peer) ?? 0
     if (failures === 0) log.warn(code, { peer, ...where, message })
     this.#failures.set(peer, failures + 1)
-    this.#sync = sync.failed(this.#sync, peer, code === "STREAM_DEADLINE" ? "slow" : "gone")
+    const isSlow = code === "STREAM_DEADLINE"
+    this.#sync = sync.failed(this.#sync, peer, isSlow ? "slow" : "gone")
+    // A link on which nothing arrives in time is poor as well.
+    if (isSlow) this.#measure(0)
     clock.after(Math.min(limits.RETRY_MIN_MS * 2 ** failures, limits.RETRY_MAX_MS), () => {
       if (this.#isRunning && transport.connected().includes(peer)) this.#heights.ask(peer)
     })

@@ -6,7 +6,6 @@
  * out through {@link Ledger.onFinal}, once they are on the disk. Nothing else waits for the ledger.
  */
 
-import { encodeFinalBlock } from "../../ledger/block.ts"
 import type { ChainHead } from "../../ledger/chain.ts"
 import { assert } from "../../protocol/assert.ts"
 import { Directory } from "../../protocol/directory.ts"
@@ -316,12 +315,10 @@ export class Ledger {
    *
    * @throws NodeError `STORE_DAMAGED`, `STORE_GAP`.
    */
-  async *blocks(fromHeight = 1): AsyncGenerator<Uint8Array, void, void> {
+  blocks(fromHeight = 1): AsyncGenerator<Uint8Array, void, void> {
     const { store } = this.#live()
-    const end = store.head.height
-    for (let height = Math.max(1, fromHeight); height <= end; height++) {
-      yield encodeFinalBlock(await store.block(height))
-    }
+    store.demandBlocks(fromHeight)
+    return store.each(fromHeight)
   }
 
   /**

@@ -228,10 +228,7 @@ export class BlockStore {
   async row(height: number): Promise<BlockRow> {
     assert(height >= 1 && height <= this.#head.height, "a block was asked for beyond the head")
     const gap = this.gapAt(height)
-    if (gap !== undefined) {
-      const why = `blocks ${gap.from} … ${gap.to} are not kept here, only their entries`
-      throw new NodeError("STORE_GAP", `ledger store: ${why}`)
-    }
+    if (gap !== undefined) refuseGap(gap)
     return readRow(this.#database, height)
   }
 
@@ -270,6 +267,20 @@ export class BlockStore {
       length += bytes.length
     }
     return found
+  }
+
+  /** Encoded final blocks from a height on, up to the head at the time of the call. */
+  async *each(fromHeight: number): AsyncGenerator<Uint8Array, void, void> {
+    const end = this.#head.height
+    for (let height = Math.max(1, fromHeight); height <= end; height++) {
+      yield encodeFinalBlock(await this.block(height))
+    }
+  }
+
+  /** @throws NodeError `STORE_GAP` unless every block from a height on is kept. */
+  demandBlocks(fromHeight: number): void {
+    const gap = this.#gaps.find(({ to }) => to >= fromHeight)
+    if (gap !== undefined) refuseGap(gap)
   }
 
   async entry(index: number): Promise<Entry> {
@@ -430,6 +441,11 @@ export function headOperation(height: number, hash: Uint8Array): Operation {
 
 function put(key: string, value: Uint8Array): Operation {
   return { type: "put", key, value }
+}
+
+function refuseGap({ from, to }: Gap): never {
+  const why = `blocks ${from} … ${to} are not kept here, only their entries`
+  throw new NodeError("STORE_GAP", `ledger store: ${why}`)
 }
 
 function damaged(why: string): never {

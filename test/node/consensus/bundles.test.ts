@@ -15,6 +15,7 @@ import {
 } from "../../../protocol/wire.ts"
 import { makeChain, ServingPeer } from "../../support/chains.ts"
 import { SimulatedDisk } from "../../support/database.ts"
+import { refusal } from "../../support/refusal.ts"
 import { LedgerWorld, type LedgerNode } from "../../support/ledgers.ts"
 
 const BLOCKS = 2
@@ -281,6 +282,8 @@ describe("entries without their blocks", () => {
       for await (const block of bundles.ledger.blocks()) expect(block).toBeInstanceOf(Uint8Array)
     }
     await expect(world.during(collect())).rejects.toMatchObject({ code: "STORE_GAP" })
+    // Before the first byte of a copy.
+    expect(refusal(() => bundles.ledger.blocks())).toBe("STORE_GAP")
     const others = [0, 1].map((index) => world.node(index).post.peer)
     world.network.partition([others])
     await world.clock.runFor(60_000)
@@ -374,6 +377,22 @@ describe("entries without their blocks", () => {
     await world.during(patient.start())
     const longerMs = await world.clock.runUntil(() => patient.height === 3_000, 3_600_000)
     expect(longerMs).toBeGreaterThan(spentMs)
+  })
+
+  it("cost about 60 bytes each on the line, where blocks of one entry cost over 400", async () => {
+    const world = new LedgerWorld(4, "bytes")
+    const chain = makeChain(world.ministry, 2_000)
+    await new ServingPeer(world, 1, chain).start(world, BLOCKS)
+    const bytesOf = async (index: number, sync: LedgerNode["sync"]): Promise<number> => {
+      const node = world.node(index)
+      node.sync = sync
+      const { bytes } = world.network.counts
+      await world.during(node.start())
+      await world.clock.runUntil(() => node.height === 2_000, 600_000)
+      return (world.network.counts.bytes - bytes) / 2_000
+    }
+    expect(await bytesOf(BLOCKS, "blocks")).toBeGreaterThan(400)
+    expect(await bytesOf(BUNDLES, "bundles")).toBeLessThan(62)
   })
 
   it("and blocks may take turns: every mode goes on from where the other ended", async () => {
