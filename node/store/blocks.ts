@@ -191,8 +191,16 @@ export class BlockStore {
     const start = gap.from === 1 ? 0 : (await this.finalHeader(gap.from - 1)).header.treeSize
     const end = gap.final.header.treeSize
     const entries = await this.tiles.entries(start, end - start)
+    const decoded = entries.map((entry) => this.#decode(entry, gap.to))
     const directory = await directoryRows(this.#database, this.#suite, start, end)
-    return { gap, entries: entries.map((entry) => this.#decode(entry, gap.to)), directory }
+    // Publications of keys may have been dropped since, governance never.
+    const isGovernance = ({ type }: Entry): boolean => type === "governance"
+    const kept = directory.filter(({ entry }) => isGovernance(entry)).length
+    const isThere = ({ height }: DirectoryRow): boolean => height >= gap.from && height <= gap.to
+    if (kept !== decoded.filter(isGovernance).length || !directory.every(isThere)) {
+      damaged(`rows of the directory are not those of blocks ${gap.from} … ${gap.to}`)
+    }
+    return { gap, entries: decoded, directory }
   }
 
   /** The gap that a height is in. */

@@ -298,6 +298,28 @@ describe("entries without their blocks", () => {
     expect(await world.blocksOf(late)).toEqual(await world.blocksOf(world.headquarters))
   })
 
+  it("are not verified where a row of the directory is missing or of another height", async () => {
+    const world = await history("directory rows", 12)
+    const node = await follow(world, BUNDLES, "bundles")
+    const rows = [...node.disk.snapshot()].filter(([key]) => key.startsWith("ledger/g/"))
+    const [key, value] = rows[1] ?? []
+    if (key === undefined || value === undefined) throw new Error("no rows")
+    const elsewhere = value.slice()
+    elsewhere[2] = 1
+    const changes = [
+      { type: "delete", key },
+      { type: "put", key, value: elsewhere },
+    ] as const
+    for (const change of changes) {
+      await world.during(node.database.write([change]))
+      await expect(world.during(node.ledger.verifyAll())).rejects.toMatchObject({
+        code: "STORE_DAMAGED",
+      })
+    }
+    await world.during(node.database.write([{ type: "put", key, value }]))
+    await world.during(node.ledger.verifyAll())
+  })
+
   it("that rot are fetched again and checked against the newest root", async () => {
     const world = await history("rot", 20)
     const node = await follow(world, BUNDLES, "bundles")
