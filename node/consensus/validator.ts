@@ -267,7 +267,7 @@ export class Validator {
   async #restore(): Promise<ReturnType<typeof restoreConsensus>> {
     const { suite, store, clock, keys } = this.#parts
     const { view, height, hash } = store.head
-    const certificate = height === 0 ? undefined : (await store.row(height)).certificate
+    const certificate = height === 0 ? undefined : (await store.finalHeader(height)).certificate
     const records = keys.records.map((record) => decodeRecord(suite, record))
     const place = { view, height, hash }
     return restoreConsensus(this.#config, place, certificate, records, clock.monotonicMs())

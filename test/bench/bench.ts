@@ -33,7 +33,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   seal: benchSeal,
   tree: benchTree,
   ledger: benchLedger,
-  sync: benchSync,
+  sync: async (progress) => benchSync(progress),
   roundtrip: async (progress, _, stage) => benchRoundtrip(progress, stage),
   deliver: async (progress, _, stage) => benchDeliver(progress, stage),
   hotline: async (progress, _, stage) => benchHotline(progress, stage),
@@ -46,13 +46,14 @@ const NAMES = Object.keys(BENCHES)
 /** How often a log file, which cannot be overwritten line by line, hears of progress. */
 const LOG_EVERY_MS = 5_000
 
-const options: { readonly only?: string; readonly json?: string; readonly full?: true } = new Command("bench")
-  .description("measures this machine and this code, each figure beside its floor")
-  .addOption(new Option("--only <NAME>", "run one bench").choices(NAMES))
-  .option("--full", "the sizes that the goals are stated for; takes much longer")
-  .option("--json <FILE>", "write the figures to a file as well")
-  .parse()
-  .opts()
+const options: { readonly only?: string; readonly json?: string; readonly full?: true } =
+  new Command("bench")
+    .description("measures this machine and this code, each figure beside its floor")
+    .addOption(new Option("--only <NAME>", "run one bench").choices(NAMES))
+    .option("--full", "the sizes that the goals are stated for; takes much longer")
+    .option("--json <FILE>", "write the figures to a file as well")
+    .parse()
+    .opts()
 
 const startedMs = performance.now()
 const groups: Group[] = []
@@ -62,7 +63,10 @@ try {
   for (const [bench, run] of Object.entries(BENCHES)) {
     if (options.only !== undefined && options.only !== bench) continue
     try {
-      groups.push({ bench, figures: await run(progressOf(bench), { isFull: options.full === true }, stage) })
+      groups.push({
+        bench,
+        figures: await run(progressOf(bench), { isFull: options.full === true }, stage),
+      })
     } catch (error) {
       failed.push(bench)
       console.error(`\n${bench} failed:`, error)

@@ -41,7 +41,8 @@ export type Told =
     }
 
 export type Order =
-  { readonly type: "meet"; readonly members: readonly Member[] } | { readonly type: "tell" | "stop" }
+  | { readonly type: "meet"; readonly members: readonly Member[] }
+  | { readonly type: "tell" | "stop" }
 
 type Head = Extract<Told, { type: "head" }>
 

@@ -10,7 +10,14 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
-import { interleave, ratioOf, spreadOf, type Figure, type Options, type Progress } from "./figures.ts"
+import {
+  interleave,
+  ratioOf,
+  spreadOf,
+  type Figure,
+  type Options,
+  type Progress,
+} from "./figures.ts"
 import { LoadStage, type LoadResult } from "./load.ts"
 
 const VALIDATORS = 4

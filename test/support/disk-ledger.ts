@@ -11,7 +11,8 @@ import { join } from "node:path"
 import type { EncodedRecord } from "../../ledger/record.ts"
 import type { Final } from "../../node/consensus/finality.ts"
 import { Ledger } from "../../node/consensus/ledger.ts"
-import type { ConsensusLog, ValidatorKeys } from "../../node/consensus/validator.ts"
+import type { ConsensusLog } from "../../node/consensus/journal.ts"
+import type { ValidatorKeys } from "../../node/consensus/validator.ts"
 import type { Clock } from "../../node/clock.ts"
 import type { Transport } from "../../node/network/transport.ts"
 import type { Database, Operation, Range } from "../../node/store/database.ts"
@@ -90,6 +91,7 @@ export class DiskLedger {
       clock,
       genesisBytes: ministry.genesisBytes,
       self: { peer: post.peer, signBatch: post.submit.sign },
+      checkpoints: ministry.checkpointKeys(post),
       ...(validator && { validator: validator.keys }),
       log: { warn: () => undefined },
       onFatal: (error) => {
