@@ -34,7 +34,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   tree: benchTree,
   ledger: benchLedger,
   sync: async (progress) => benchSync(progress),
-  roundtrip: async (progress, _, stage) => benchRoundtrip(progress, stage),
+  roundtrip: async (progress) => benchRoundtrip(progress),
   deliver: async (progress, _, stage) => benchDeliver(progress, stage),
   hotline: async (progress, _, stage) => benchHotline(progress, stage),
   cli: async (progress, _, stage) => benchCli(progress, stage),
