@@ -1,18 +1,17 @@
 /**
  * The desk: shows each signal once, rings, tells the node at once that it was displayed, and
- * reminds until somebody has acknowledged. It outlives its node: it says that it is deaf, and
- * listens again as soon as it can.
+ * reminds until somebody has acknowledged. It outlives its node (stay.ts).
  */
 
 import type { NodeClient } from "../node/api/client.ts"
 import type { NodeEvent, Signal } from "../node/api/shapes.ts"
 import type { Clock, Timer } from "../node/clock.ts"
 import { TarbartaError } from "../protocol/errors.ts"
+import { stay } from "./stay.ts"
 import type { Terminal } from "./terminal.ts"
 
 /** Open signals ring again so often. */
 const REMIND_MS = 10_000
-const RETRY_MS = 1_000
 const SHOWN_DIGITS = 8
 
 export interface DeskParts {
@@ -45,58 +44,26 @@ export class Desk {
    * @throws NodeError `NODE_UNREACHABLE` when no node answers at the beginning.
    */
   async watch(ending: AbortSignal, onWatch: () => void): Promise<void> {
-    const { terminal, client } = this.#parts
-    let events: AsyncIterable<NodeEvent> | undefined = await client.events({ signal: ending })
-    onWatch()
-    this.#remindLater()
+    const ready = (): void => {
+      onWatch()
+      this.#remindLater()
+    }
     try {
-      for (;;) {
-        if (events !== undefined) await this.#follow(events, ending)
-        if (ending.aborted) return
-        if (events !== undefined) terminal.warn(terminal.say("watch.lost"))
-        await this.#pause(ending)
-        events = await this.#reopened(ending)
-        if (events !== undefined) terminal.note(terminal.say("watch.back"))
-      }
+      await stay(this.#parts, ending, ready, async (events) => this.#follow(events))
     } finally {
       this.#reminder?.cancel()
     }
   }
 
   /** What was open before, then every signal as it comes, until the node or the watch ends. */
-  async #follow(events: AsyncIterable<NodeEvent>, ending: AbortSignal): Promise<void> {
-    try {
-      await this.#showOpen()
-      for await (const event of events) {
-        if (event.type === "signal-received") {
-          if (this.#display(event.signal)) await this.#report(event.signal.id)
-        } else if (event.type === "signal-progress") this.#close(event.signal)
-        else if (event.type === "resync") await this.#showOpen()
-      }
-    } catch (error) {
-      if (!ending.aborted && !(error instanceof TarbartaError)) throw error
+  async #follow(events: AsyncIterable<NodeEvent>): Promise<void> {
+    await this.#showOpen()
+    for await (const event of events) {
+      if (event.type === "signal-received") {
+        if (this.#display(event.signal)) await this.#report(event.signal.id)
+      } else if (event.type === "signal-progress") this.#close(event.signal)
+      else if (event.type === "resync") await this.#showOpen()
     }
-  }
-
-  /** The events again; undefined while no node answers, or it has no room for us yet. */
-  async #reopened(ending: AbortSignal): Promise<AsyncIterable<NodeEvent> | undefined> {
-    try {
-      return await this.#parts.client.events({ signal: ending })
-    } catch (error) {
-      if (ending.aborted || error instanceof TarbartaError) return undefined
-      throw error
-    }
-  }
-
-  async #pause(ending: AbortSignal): Promise<void> {
-    if (ending.aborted) return
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const onAbort = (): void => resolve()
-    ending.addEventListener("abort", onAbort, { once: true })
-    const timer = this.#parts.clock.after(RETRY_MS, resolve)
-    await promise
-    timer.cancel()
-    ending.removeEventListener("abort", onAbort)
   }
 
   #remindLater(): void {

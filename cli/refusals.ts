@@ -56,6 +56,9 @@ const BENGALI: Readonly<Record<string, string>> = {
   PUBLICATION_OTHER: "ফোল্ডারটিতে অন্য লেজারের প্রকাশনা আছে",
   GOVERNANCE_KEY_MISSING: "এই হোমে পরিচালনার চাবি নেই",
   API_REQUEST: "অনুরোধটি নিয়মমতো নয়",
+  VALIDATOR_KEY_DEAD: "এই যাচাইকারীর চাবি অন্য এক চালনায় ব্যবহৃত হয়েছে বা লগটি পুরোনো",
+  CONSENSUS_KEY_DEAD: "এই যাচাইকারীর চাবি অন্য কোথাও ভোট দিয়েছে",
+  WAL_DAMAGED: "কনসেনসাস লগ নষ্ট",
   CLOCK_SKEW: "যন্ত্রের ঘড়ি ঠিক নেই",
 }
 

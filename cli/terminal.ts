@@ -110,6 +110,14 @@ export class Terminal {
     }).format(timeMs)
   }
 
+  /** The time of day in the zone of this machine. */
+  timeOfDay(timeMs: number): string {
+    return new Intl.DateTimeFormat(this.language === "bn" ? "bn-BD" : "en-GB", {
+      timeStyle: "medium",
+      hourCycle: "h23",
+    }).format(timeMs)
+  }
+
   /** Labels and values, one a line, values aligned; empty values are left out. */
   fields(fields: readonly (readonly [Word, string | undefined])[]): void {
     this.pairs(fields.map(([word, value]) => [this.say(word), value ?? ""]))

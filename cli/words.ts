@@ -5,9 +5,12 @@
  * a value. Errors have a Bengali sentence for each code; the technical detail beside it is English.
  */
 
+import { LEDGER_BENGALI, LEDGER_ENGLISH } from "./ledger-words.ts"
+
 export type Language = "en" | "bn"
 
 const ENGLISH = {
+  ...LEDGER_ENGLISH,
   // table heads and labels
   "head.id": "ID",
   "head.from": "FROM",
@@ -199,6 +202,7 @@ const ENGLISH = {
 export type Word = keyof typeof ENGLISH
 
 const BENGALI: Record<Word, string> = {
+  ...LEDGER_BENGALI,
   "head.id": "আইডি",
   "head.from": "প্রেরক",
   "head.to": "প্রাপক",

@@ -329,7 +329,9 @@ export class TarbartaNode {
   }
 
   #onFinal(final: Final): void {
-    this.#events.publish({ type: "block", height: final.height, entries: final.entries.length })
+    const { height, view, entries } = final
+    const leader = this.#names.code(final.leader)
+    this.#events.publish({ type: "block", height, entries: entries.length, view, leader })
     const changed = final.outcomes.some(({ type }) => type === "admitted" || type === "revoked")
     if (changed) {
       this.#meet()

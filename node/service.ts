@@ -28,6 +28,7 @@ import { isAtLeast, type Sent } from "./delivery/sent.ts"
 import { NodeError } from "./errors.ts"
 import type { Line } from "./hotline/line.ts"
 import { signalOpening } from "./hotline/opening.ts"
+import { LedgerView, ledgerWarnings } from "./ledger-view.ts"
 import type { Transport } from "./network/transport.ts"
 import { signalOfDraft } from "./signal-draft.ts"
 import type { Database } from "./store/database.ts"
@@ -65,9 +66,11 @@ export class Service implements NodeService {
   readonly events: EventLog
   readonly #parts: ServiceParts
   readonly #names: Names
+  readonly #ledgerView: LedgerView
 
   constructor(parts: ServiceParts) {
     this.#parts = parts
+    this.#ledgerView = new LedgerView({ ...parts, rid: () => parts.self()?.rid })
     this.events = parts.events
     this.#names = new Names(parts.directory)
   }
@@ -79,6 +82,7 @@ export class Service implements NodeService {
   async status(): Promise<shapes.NodeStatus> {
     const { directory, transport, sent, relay, inbox, line } = this.#parts
     const self = this.#parts.self()
+    const ledger = await this.ledgerStatus()
     const signals = await line.list()
     const open = signals.filter(
       (row) => row.direction === "received" && row.acknowledgedMs === undefined,
@@ -97,8 +101,8 @@ export class Service implements NodeService {
       relayed: relay.held,
       unread: await inbox.unread(limits.API_LIST_LIMIT_MAX),
       openSignals: open.length,
-      ledger: await this.ledgerStatus(),
-      warnings: this.#parts.warnings(),
+      ledger,
+      warnings: [...this.#parts.warnings(), ...ledgerWarnings(ledger)],
     }
   }
 
@@ -278,28 +282,11 @@ export class Service implements NodeService {
   }
 
   async ledgerStatus(): Promise<shapes.LedgerStatus> {
-    const { ledger, directory, transport } = this.#parts
-    const head = ledger.head()
-    const connected = new Set(transport.connected())
-    const self = this.#parts.self()
-    const validators = directory.genesis.validators.map(({ rid }) => {
-      const mission = directory.mission(rid)
-      const peer = mission === undefined ? "" : toHex(mission.facts.transportKey)
-      return { mission: this.#names.code(rid), connected: connected.has(peer) || rid === self?.rid }
-    })
-    return {
-      network: toHex(directory.net),
-      height: head.height,
-      entries: head.frontier.size,
-      rootHash: toHex(frontierRoot(head.frontier)),
-      blockHash: toHex(head.hash),
-      governanceState: toHex(directory.stateHash),
-      ...(head.height === 0 ? {} : { finalAtMs: head.timeMs }),
-      validators,
-      isValidator: directory.genesis.validators.some(({ rid }) => rid === self?.rid),
-      pending: ledger.pending().length,
-      heightSeen: ledger.heightSeen(),
-    }
+    return this.#ledgerView.status()
+  }
+
+  async ledgerEvidence(): Promise<readonly shapes.EvidenceInfo[]> {
+    return this.#ledgerView.evidence()
   }
 
   async verifyLedger(
@@ -316,13 +303,15 @@ export class Service implements NodeService {
       return {
         ok: true,
         blocks: verified.head.height,
+        certificates: verified.head.height,
         entries: verified.entries,
         rootHash: toHex(frontierRoot(verified.head.frontier)),
       }
     } catch (error) {
       if (!(error instanceof TarbartaError)) throw error
       const { code, message } = error
-      return { ok: false, blocks: total, entries: 0, rootHash: "", error: { code, message } }
+      const nothing = { blocks: total, certificates: 0, entries: 0, rootHash: "" }
+      return { ok: false, ...nothing, error: { code, message } }
     }
   }
 

@@ -1,15 +1,18 @@
 /** `tarbarta ledger`: the record that all missions keep, and proofs from it. */
 
 import { Command } from "commander"
-import type { LedgerStatus } from "../../node/api/shapes.ts"
 import { TILE_WIDTH } from "../../protocol/limits.ts"
 import { CliError } from "../errors.ts"
 import { refuseFolder, writeBytes } from "../files.ts"
 import { act, type Program, type Session } from "../session.ts"
+import { evidenceCommand, statusCommand } from "./ledger-status.ts"
+import { watchCommand } from "./ledger-watch.ts"
 
 export function ledgerCommand(program: Program): Command {
   const ledger = new Command("ledger")
-  act(ledger.command("status").description("how far this node's copy reaches"), program, showStatus)
+  ledger.addCommand(statusCommand(program))
+  ledger.addCommand(watchCommand(program))
+  ledger.addCommand(evidenceCommand(program))
   const verify = ledger
     .command("verify")
     .description("check every block of this node's copy, from the first on")
@@ -43,32 +46,6 @@ The files hold no content and no key: put them on any web server.
   return ledger
 }
 
-async function showStatus(session: Session): Promise<void> {
-  const status = await (await session.client()).ledgerStatus()
-  session.terminal.json(status)
-  showLedger(session, status)
-}
-
-function showLedger({ terminal }: Session, status: LedgerStatus): void {
-  const { finalAtMs } = status
-  terminal.fields([
-    ["label.network", status.network],
-    ["label.height", terminal.number(status.height)],
-    ["label.seen", terminal.number(status.heightSeen)],
-    ["label.entries", terminal.number(status.entries)],
-    ["label.pending", terminal.number(status.pending)],
-    ["label.final", finalAtMs === undefined ? terminal.say("never") : terminal.zulu(finalAtMs)],
-    ["label.rootHash", status.rootHash],
-    ["label.blockHash", status.blockHash],
-    [
-      "label.validators",
-      status.validators
-        .map((one) => `${one.mission} (${terminal.say(one.connected ? "link.up" : "link.down")})`)
-        .join(", "),
-    ],
-  ])
-}
-
 async function verifyLedger(session: Session, options: { readonly save?: string }): Promise<void> {
   const { terminal } = session
   const { save } = options
@@ -91,6 +68,7 @@ async function verifyLedger(session: Session, options: { readonly save?: string 
       : await terminal.during("busy.save", writeBytes(save, await client.ledgerCopy()))
   terminal.json({ ...report, ...(save === undefined ? {} : { file: save, bytes }) })
   terminal.tell("ledger.verified", { blocks: report.blocks, entries: report.entries })
+  terminal.tell("ledger.certificates", { certificates: report.certificates })
   terminal.fields([["label.rootHash", report.rootHash]])
   if (save !== undefined && bytes !== undefined) {
     terminal.tell("ledger.saved", { file: save, bytes })

@@ -25,6 +25,7 @@ import type {
   CableQueued,
   CableStatus,
   CableSummary,
+  EvidenceInfo,
   GovernanceFinal,
   LedgerStatus,
   MissionInfo,
@@ -150,6 +151,11 @@ export class NodeClient {
 
   async ledgerStatus(): Promise<LedgerStatus> {
     return this.#json("/ledger")
+  }
+
+  async ledgerEvidence(): Promise<readonly EvidenceInfo[]> {
+    const { evidence } = await this.#json<{ evidence: readonly EvidenceInfo[] }>("/ledger/evidence")
+    return evidence
   }
 
   async verifyLedger(

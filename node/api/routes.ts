@@ -22,6 +22,7 @@ import type {
   CableQueued,
   CableStatus,
   CableSummary,
+  EvidenceInfo,
   GovernanceFinal,
   LedgerStatus,
   MissionInfo,
@@ -104,6 +105,8 @@ export interface NodeService {
   submitGovernance(payloads: readonly Uint8Array[]): Promise<GovernanceFinal>
 
   ledgerStatus(): Promise<LedgerStatus>
+  /** What validators are known to have signed against their promises. */
+  ledgerEvidence(): Promise<readonly EvidenceInfo[]>
   /** Checks every block of the store from genesis on. Damage is a report, not an error. */
   verifyLedger(
     onProgress: (done: number, total: number) => void,
@@ -213,6 +216,9 @@ const ROUTES: readonly Route[] = [
     json(await service.submitGovernance(readGovernance(body))),
   ),
   get("/ledger", [], async (service) => json(await service.ledgerStatus())),
+  get("/ledger/evidence", [], async (service) =>
+    json({ evidence: await service.ledgerEvidence() }),
+  ),
   post("/ledger/verify", async (service, { body, signal }) => {
     readEmpty(body)
     return { type: "lines", lines: verifyLines(service, signal) }

@@ -169,22 +169,86 @@ export interface MissionInfo {
   readonly waiting: number
 }
 
+/** One validator as this node sees it. */
+export interface ValidatorInfo {
+  readonly mission: string
+  /**
+   * `self` is this node. A validator that votes sees who else does: `voting` was heard within 30 s,
+   * `silent` was not although its link is up, `down` has no link. All other nodes see links alone:
+   * `up` or `down`.
+   */
+  readonly state: "self" | "voting" | "silent" | "up" | "down"
+  readonly connected: boolean
+  /** On a validator that votes: when it last heard this one, at the earliest its own first vote. */
+  readonly heardAtMs?: number
+}
+
+/** What this node's own validator key does. */
+export interface OwnVote {
+  /** `asking`: its peers have not yet said that they know of no later run of this key. */
+  readonly state: "voting" | "asking" | "refused"
+  /** Why it is refused. */
+  readonly code?: string
+  readonly message?: string
+}
+
 /** `GET /ledger` */
 export interface LedgerStatus {
   readonly network: string
+  /** When this was so, by the node's clock. */
+  readonly atMs: number
   readonly height: number
   readonly entries: number
   readonly rootHash: string
   readonly blockHash: string
   /** Hash over governance actions; a new proposal builds on it. */
   readonly governanceState: string
+  /** Time of the newest final block, by its proposer's clock. */
   readonly finalAtMs?: number
-  readonly validators: readonly { readonly mission: string; readonly connected: boolean }[]
+  /** View of the newest final block. */
+  readonly finalView: number
+  /** The view that is under way; only a validator that votes knows it. */
+  readonly view?: number
+  /** By their numbers in votes. */
+  readonly validators: readonly ValidatorInfo[]
+  readonly quorum: {
+    readonly validators: number
+    /** Validators whose votes decide. */
+    readonly needed: number
+    /** Validators that this node hears or, where it does not vote, has a link to. */
+    readonly heard: number
+    readonly isMet: boolean
+  }
   readonly isValidator: boolean
+  /** Absent where there is no validator key. */
+  readonly vote?: OwnVote
   /** Entries of this node that wait for a final block. */
   readonly pending: number
   /** Highest height that any connected peer claims. */
   readonly heightSeen: number
+  /** Pieces of evidence against validators, and whom they accuse. */
+  readonly evidence: number
+  readonly accused: readonly string[]
+}
+
+/** One of two votes that exclude each other. */
+export interface SignedVote {
+  readonly kind: "notarize" | "nullify" | "finalize"
+  /** Absent for `nullify`, which names no block. */
+  readonly blockHash?: string
+}
+
+/** One line of `GET /ledger/evidence` */
+export interface EvidenceInfo {
+  readonly epoch: number
+  readonly view: number
+  readonly mission: string
+  readonly first: SignedVote
+  readonly second: SignedVote
+  /** The entry that records it; absent while it is known here alone. */
+  readonly index?: number
+  /** Both signed votes, as an entry holds them, in hex: anybody can check them. */
+  readonly proof: string
 }
 
 /** `GET /node` */
@@ -210,6 +274,8 @@ export interface NodeStatus {
 export interface VerifyReport {
   readonly ok: boolean
   readonly blocks: number
+  /** Quorum certificates that were checked, one for each block. */
+  readonly certificates: number
   readonly entries: number
   readonly rootHash: string
   readonly error?: { readonly code: string; readonly message: string }
@@ -230,7 +296,14 @@ export type NodeEvent = { readonly serial: number; readonly atMs: number } & (
   | { readonly type: "signal-received"; readonly signal: Signal }
   | { readonly type: "signal-progress"; readonly signal: Signal }
   | { readonly type: "contact"; readonly mission: string; readonly up: boolean }
-  | { readonly type: "block"; readonly height: number; readonly entries: number }
+  | {
+      readonly type: "block"
+      readonly height: number
+      readonly entries: number
+      /** In which it was proposed, and by whom. */
+      readonly view: number
+      readonly leader: string
+    }
   | { readonly type: "alarm"; readonly code: string; readonly message: string }
   /** The reader was too slow or came back too late: ask for the lists again. */
   | { readonly type: "resync" }

@@ -10,7 +10,7 @@
 import type { FinalBlock } from "../../ledger/block.ts"
 import type { FinalHeader } from "../../ledger/bundle.ts"
 import type { ChainHead, SubmitKeyOf } from "../../ledger/chain.ts"
-import { createValidatorSet, type ValidatorsOf } from "../../ledger/validators.ts"
+import { createValidatorSet, leaderOf, type ValidatorsOf } from "../../ledger/validators.ts"
 import { assert } from "../../protocol/assert.ts"
 import type { Directory, Outcome } from "../../protocol/directory.ts"
 import type { Entry } from "../../protocol/entry.ts"
@@ -22,6 +22,10 @@ import type { DirectoryRows } from "../store/directory.ts"
 /** A final block, as the rest of the node hears of it once it is on the disk. */
 export interface Final {
   readonly height: number
+  /** View in which it was proposed. */
+  readonly view: number
+  /** Number of the mission that proposed it. */
+  readonly leader: number
   readonly blockHash: Uint8Array
   /** The proposer's clock, Unix ms; advisory. */
   readonly timeMs: number
@@ -120,6 +124,8 @@ export class Finality {
     this.#head = head
     const notice: Final = {
       height: header.height,
+      view: header.view,
+      leader: this.#leaderOf(header.epoch, header.view),
       blockHash: head.hash,
       timeMs: header.timeMs,
       entries: entries.map((entry, offset) => ({ index: firstIndex + offset, entry })),
@@ -161,6 +167,8 @@ export class Finality {
     this.#head = head
     const notice: Final = {
       height: header.height,
+      view: header.view,
+      leader: this.#leaderOf(header.epoch, header.view),
       blockHash: head.hash,
       timeMs: header.timeMs,
       entries: entries.map((entry, offset) => ({ index: firstIndex + offset, entry })),
@@ -175,6 +183,13 @@ export class Finality {
     const entries = staged.notice.entries.map(({ entry }) => entry)
     await this.#parts.store.appendEntries(staged.final, entries, staged.head, staged.operations)
     this.#parts.onStored(staged.notice)
+  }
+
+  #leaderOf(epoch: number, view: number): number {
+    const set = this.validatorsOf(epoch)
+    const leader = set?.validators[leaderOf(set, view)]
+    assert(leader !== undefined, "the block is verified, so its validators are known")
+    return leader.rid
   }
 
   /** Writes folded blocks in one batch, then tells of each. A failed write ends the node. */

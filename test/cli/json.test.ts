@@ -22,6 +22,7 @@ describe("--json", () => {
       ["hotline", "raise", "--event", "medical", "--wait", "10", "x"],
       ["hotline", "ack", signal, "--officer", "A. Rahman"],
       ["ledger", "status"],
+      ["ledger", "evidence"],
       ["ledger", "verify"],
       ["ledger", "verify", "--save", "file"],
       ["ledger", "proof", id, "--out", "file"],
@@ -56,7 +57,14 @@ describe("--json", () => {
     expect(JSON.parse(late.out)).toMatchObject({ status: { delivered: false } })
     expect(JSON.parse(late.errors)).toMatchObject({ error: { code: "TIMED_OUT" }, exit: 5 })
     const error = { code: "LEDGER_INVALID", message: "block 2: the tree head is another" }
-    service.verification = { ok: false, blocks: 2, entries: 0, rootHash: "", error }
+    service.verification = {
+      ok: false,
+      blocks: 2,
+      certificates: 0,
+      entries: 0,
+      rootHash: "",
+      error,
+    }
     const verified = await runCommand(home, ["ledger", "verify", "--json", "--save", "file"])
     expect(JSON.parse(verified.out)).toMatchObject({ ok: false, error })
     expect(JSON.parse(verified.errors)).toMatchObject({

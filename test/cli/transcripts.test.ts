@@ -1,6 +1,7 @@
 import { readFile, writeFile, mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import { describe, expect, it } from "vitest"
+import type { LedgerStatus } from "../../node/api/shapes.ts"
 import { startApi, type ApiUnderTest } from "../support/api.ts"
 import { runLine } from "../support/command.ts"
 import { widthOf } from "../../cli/width.ts"
@@ -12,6 +13,18 @@ import { widthOf } from "../../cli/width.ts"
 // TARBARTA_TRANSCRIPTS=write writes them anew, to be read before they are kept.
 const isWriting = process.env["TARBARTA_TRANSCRIPTS"] === "write"
 const FOLDER = new URL("transcripts/", import.meta.url)
+
+const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5)
+const FOUR: Partial<LedgerStatus> = {
+  validators: [
+    { mission: "DAC", state: "self", connected: true },
+    { mission: "LON", state: "voting", connected: true, heardAtMs: NOW_MS - 4_000 },
+    { mission: "DEL", state: "silent", connected: true, heardAtMs: NOW_MS - 95_000 },
+    { mission: "NYC", state: "voting", connected: true, heardAtMs: NOW_MS - 1_000 },
+    { mission: "PAR", state: "down", connected: false, heardAtMs: NOW_MS - 7_300_000 },
+  ],
+  quorum: { validators: 5, needed: 4, heard: 3, isMet: false },
+}
 
 const STORIES: Record<string, (api: ApiUnderTest) => Promise<void>> = {
   async cable({ home, service }) {
@@ -41,6 +54,61 @@ const STORIES: Record<string, (api: ApiUnderTest) => Promise<void>> = {
   },
   async ledger({ service }) {
     service.receive("first", { text: "x" })
+  },
+  async validators({ service }) {
+    service.pid = 4_321
+    service.evidence = [
+      {
+        epoch: 0,
+        view: 61,
+        mission: "NYC",
+        first: { kind: "notarize", blockHash: "1a".repeat(32) },
+        second: { kind: "notarize", blockHash: "2b".repeat(32) },
+        index: 44,
+        proof: "83",
+      },
+      {
+        epoch: 0,
+        view: 63,
+        mission: "NYC",
+        first: { kind: "nullify" },
+        second: { kind: "finalize", blockHash: "3c".repeat(32) },
+        proof: "83",
+      },
+    ]
+    service.ledger = FOUR
+  },
+  async refused({ service }) {
+    service.ledger = {
+      ...FOUR,
+      validators: [
+        { mission: "DAC", state: "self", connected: true },
+        { mission: "LON", state: "up", connected: true },
+        { mission: "DEL", state: "up", connected: true },
+        { mission: "NYC", state: "up", connected: true },
+      ],
+      quorum: { validators: 4, needed: 3, heard: 3, isMet: true },
+      vote: {
+        state: "refused",
+        code: "VALIDATOR_KEY_DEAD",
+        message: "another run of this key is newer",
+      },
+    }
+  },
+  async follower({ service }) {
+    service.ledger = {
+      ...FOUR,
+      validators: [
+        { mission: "LON", state: "up", connected: true },
+        { mission: "DEL", state: "down", connected: false },
+        { mission: "NYC", state: "down", connected: false },
+        { mission: "PAR", state: "up", connected: true },
+      ],
+      quorum: { validators: 4, needed: 3, heard: 2, isMet: false },
+      isValidator: false,
+      pending: 3,
+    }
+    service.forgetVote()
   },
   async missions({ service }) {
     service.pid = 4_321

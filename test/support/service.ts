@@ -45,7 +45,17 @@ export class ServiceInMemory implements NodeService {
   onStop: () => void = () => {}
   /** Deliver and register cables to LON by themselves. */
   isQuick = true
-  verification: shapes.VerifyReport = { ok: true, blocks: 2, entries: 3, rootHash: "ab".repeat(32) }
+  verification: shapes.VerifyReport = {
+    ok: true,
+    blocks: 2,
+    certificates: 2,
+    entries: 3,
+    rootHash: "ab".repeat(32),
+  }
+  /** What differs from the state of an idle ledger with one validator. */
+  ledger: Partial<shapes.LedgerStatus> = {}
+  evidence: readonly shapes.EvidenceInfo[] = []
+  #hasVote = true
   pid: number = process.pid
   /**
    * What happens in the network after each time that the state of a cable or signal was asked for,
@@ -294,19 +304,37 @@ export class ServiceInMemory implements NodeService {
   }
 
   async ledgerStatus(): Promise<shapes.LedgerStatus> {
+    const nowMs = this.#clock.now()
     return {
       network: "0b".repeat(32),
+      atMs: nowMs,
       height: 7,
       entries: 50,
       rootHash: "ab".repeat(32),
       blockHash: "cd".repeat(32),
       governanceState: "ef".repeat(32),
-      finalAtMs: this.#clock.now(),
-      validators: [{ mission: "DAC", connected: true }],
+      finalAtMs: nowMs - 12_000,
+      finalView: 9,
+      view: 10,
+      validators: [{ mission: "DAC", state: "self", connected: true }],
+      quorum: { validators: 1, needed: 1, heard: 1, isMet: true },
       isValidator: true,
+      ...(this.#hasVote ? { vote: { state: "voting" } } : {}),
       pending: 0,
       heightSeen: 7,
+      evidence: this.evidence.length,
+      accused: [...new Set(this.evidence.map(({ mission }) => mission))],
+      ...this.ledger,
     }
+  }
+
+  /** From now on this mission is no validator. */
+  forgetVote(): void {
+    this.#hasVote = false
+  }
+
+  async ledgerEvidence(): Promise<readonly shapes.EvidenceInfo[]> {
+    return this.evidence
   }
 
   async verifyLedger(onProgress: (done: number, total: number) => void) {

@@ -21,7 +21,7 @@ async function take(events: AsyncIterable<NodeEvent>, count: number): Promise<No
 }
 
 function block(height: number) {
-  return { type: "block", height, entries: 1 } as const
+  return { type: "block", height, entries: 1, view: height, leader: "DAC" } as const
 }
 
 describe("the log of events", () => {

@@ -1,0 +1,31 @@
+/** `tarbarta ledger watch`: the ledger as a screen that stays (ledger-follower.ts). */
+
+import { Command } from "commander"
+import { LedgerFollower } from "../ledger-follower.ts"
+import { act, type Program, type Session } from "../session.ts"
+import { STAYING_CLOCK, untilInterrupted } from "../stay.ts"
+
+export function watchCommand(program: Program): Command {
+  const watch = new Command("watch")
+    .description("follow the ledger: each block as it becomes final, validators that come and go")
+    .addHelpText(
+      "after",
+      `
+Nothing is printed while nothing waits for the ledger. Ctrl-C ends the watch. With --json, one JSON
+object a line: "validator" for each at the beginning and when it changes, "block" for each block.
+`,
+    )
+  return act(watch, program, keepWatch)
+}
+
+async function keepWatch(session: Session): Promise<void> {
+  const { terminal } = session
+  await untilInterrupted(async (ending) => {
+    const client = await session.client()
+    const { mission, ledger } = await client.status()
+    const follower = new LedgerFollower({ terminal, client, clock: STAYING_CLOCK })
+    await follower.watch(ending, () => {
+      terminal.note(terminal.say("follow.ready", { mission, height: ledger.height }))
+    })
+  })
+}

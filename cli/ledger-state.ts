@@ -1,0 +1,107 @@
+/**
+ * The state of the ledger in words that an officer understands: whether it goes on, who is heard,
+ * whether this node votes and what to do if not.
+ */
+
+import type { LedgerStatus, ValidatorInfo } from "../node/api/shapes.ts"
+import { refusalInBengali } from "./refusals.ts"
+import type { Terminal } from "./terminal.ts"
+import type { Word } from "./words.ts"
+
+const SECOND_MS = 1_000
+const MINUTE_MS = 60 * SECOND_MS
+const HOUR_MS = 60 * MINUTE_MS
+const DAY_MS = 24 * HOUR_MS
+
+/** In one line: final and idle, at work, behind, or standing still. */
+export function stateLine(terminal: Terminal, status: LedgerStatus): string {
+  const { height, heightSeen, pending, quorum } = status
+  if (!quorum.isMet) return terminal.say("ledger.stands", { count: pending })
+  if (heightSeen > height) return terminal.say("ledger.behind", { height, seen: heightSeen })
+  if (pending > 0) return terminal.say("ledger.works", { count: pending })
+  return terminal.say(height === 0 ? "ledger.empty" : "ledger.idle")
+}
+
+/** How many validators there are and are heard, and what that means. */
+export function quorumLine(terminal: Terminal, status: LedgerStatus): string {
+  const { quorum, vote } = status
+  const { validators: count, heard, needed, isMet } = quorum
+  if (count === 1 && isMet) return terminal.say("quorum.alone")
+  // Who does not vote hears nobody's votes: it knows links.
+  const isHearing = vote?.state === "voting"
+  const counted = terminal.say(isHearing ? "quorum.heard" : "quorum.reach", {
+    count,
+    heard,
+    needed,
+  })
+  const spare = heard - needed
+  if (!isMet) return `${counted}: ${terminal.say("quorum.missing", { missing: -spare })}`
+  const meaning = spare > 0 ? "quorum.spare" : "quorum.tight"
+  return `${counted}: ${terminal.say(meaning, { spare })}`
+}
+
+/** What this node's own vote does. */
+export function voteLine(terminal: Terminal, { vote, quorum }: LedgerStatus): string {
+  switch (vote?.state) {
+    case undefined:
+      return terminal.say("vote.none")
+    case "voting":
+      return terminal.say("vote.voting")
+    case "asking":
+      return terminal.say("vote.asking", { needed: quorum.needed - 1 })
+    case "refused": {
+      const { code = "", message = "" } = vote
+      const bengali = terminal.language === "bn" ? refusalInBengali(code) : undefined
+      const why = bengali === undefined ? message : `${bengali} (${message})`
+      return terminal.say("vote.refused", { code, message: why })
+    }
+  }
+}
+
+/** What to do about a vote that is refused; empty otherwise. */
+export function adviceLine(terminal: Terminal, { vote }: LedgerStatus): string {
+  if (vote?.state !== "refused") return ""
+  switch (vote.code) {
+    case "VALIDATOR_KEY_DEAD":
+    case "CONSENSUS_KEY_DEAD":
+      return terminal.say("vote.dead")
+    case "CONSENSUS_KEY":
+      return terminal.say("vote.key")
+    default:
+      return terminal.say("vote.log")
+  }
+}
+
+/** What one validator does, as this node sees it. */
+export function validatorWord(
+  terminal: Terminal,
+  validator: ValidatorInfo,
+  { vote }: Pick<LedgerStatus, "vote">,
+): string {
+  const { state } = validator
+  if (state === "self") return terminal.say(selfWord(vote?.state))
+  if (state === "down" && vote?.state !== "voting") return terminal.say("validator.linkDown")
+  return terminal.say(`validator.${state}`)
+}
+
+function selfWord(state: "voting" | "asking" | "refused" | undefined): Word {
+  if (state === "asking" || state === "refused") return `validator.${state}`
+  return "validator.self"
+}
+
+/** How long ago, in the largest unit that fits. */
+export function ago(terminal: Terminal, elapsedMs: number): string {
+  return terminal.say("time.ago", { time: duration(terminal, Math.max(0, elapsedMs)) })
+}
+
+function duration(terminal: Terminal, ms: number): string {
+  const units = [
+    ["time.days", DAY_MS],
+    ["time.hours", HOUR_MS],
+    ["time.minutes", MINUTE_MS],
+  ] as const
+  for (const [word, unitMs] of units) {
+    if (ms >= 2 * unitMs) return terminal.say(word, { count: Math.floor(ms / unitMs) })
+  }
+  return terminal.say("time.seconds", { count: Math.floor(ms / SECOND_MS) })
+}
