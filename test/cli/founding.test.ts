@@ -107,7 +107,7 @@ describe("an invitation that cannot be made", () => {
       expect(failure.message).toMatch(message)
     }
     const tooLong = failureOf(await prepare("never", "LON", ["--origin", "a".repeat(257)]))
-    expect(tooLong).toMatchObject({ exit: 4, code: "CODEC_LENGTH" })
+    expect(tooLong).toMatchObject({ exit: 4, code: "SETUP_INVALID" })
     for (const delta of ["249", String(CONSENSUS_DELTA_MS_MAX + 1), "x"]) {
       const failure = failureOf(await prepare("never", "LON", ["--delta", delta]))
       expect(failure).toMatchObject({ exit: 2, code: "USAGE" })
