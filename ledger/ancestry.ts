@@ -3,11 +3,10 @@
  * here (LEDGER §8.1, R1 and R2).
  */
 
-import { bytesToHex } from "@noble/hashes/utils.js"
 import { equalBytes } from "../protocol/bytes.ts"
 import { FETCH_VIEWS_MAX, RETRY_DELTAS } from "../protocol/limits.ts"
 import type { Certificate } from "./certificate.ts"
-import { heldBlock, type ConsensusState } from "./state.ts"
+import { heldBlock, keyOfHash, type ConsensusState } from "./state.ts"
 
 /** Hash of the block that is certified in a view, by either kind; undefined for none. */
 function certifiedIn(state: ConsensusState, view: number): Uint8Array | undefined {
@@ -93,7 +92,7 @@ export function wantBlock(state: ConsensusState, certificate: Certificate): void
 
 /** Wants a block that a certificate certifies, with or by another one. */
 export function want(state: ConsensusState, hash: Uint8Array, certificate: Certificate): void {
-  const key = bytesToHex(hash)
+  const key = keyOfHash(hash)
   const { view } = certificate
   const signers = certificate.signers.filter((signer) => signer !== state.config.self)
   if (state.wanted.has(key) || signers.length === 0) return

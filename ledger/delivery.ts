@@ -3,13 +3,12 @@
  * forgotten (LEDGER §8.1, R6).
  */
 
-import { bytesToHex } from "@noble/hashes/utils.js"
 import { equalBytes } from "../protocol/bytes.ts"
 import { BLAME_VIEWS_MAX, VOTE_VIEWS_BEHIND } from "../protocol/limits.ts"
 import { want } from "./ancestry.ts"
 import type { FinalBlock, Header } from "./block.ts"
 import type { Certificate } from "./certificate.ts"
-import { heldBlock, type ConsensusState, type HeldBlock, type Place } from "./state.ts"
+import { heldBlock, keyOfHash, type ConsensusState, type HeldBlock, type Place } from "./state.ts"
 
 /** R6: delivers the highest final block and all below it, once all are here. */
 export function deliver(state: ConsensusState): void {
@@ -91,7 +90,7 @@ function keptCertificates(state: ConsensusState): Certificate[] {
 export function forgetBelow(state: ConsensusState, place: Place): void {
   state.delivered = place
   for (const [key, { block }] of state.blocks) {
-    if (block.header.view <= place.view && key !== bytesToHex(place.hash)) state.blocks.delete(key)
+    if (block.header.view <= place.view && key !== keyOfHash(place.hash)) state.blocks.delete(key)
   }
   for (const [key, { view }] of state.wanted) {
     if (view <= place.view) state.wanted.delete(key)

@@ -2,7 +2,6 @@
  * A validator after a restart: the same votes again, never others (LEDGER §9.3).
  */
 
-import { bytesToHex } from "@noble/hashes/utils.js"
 import { assert } from "../protocol/assert.ts"
 import { equalBytes } from "../protocol/bytes.ts"
 import { blockHash } from "./block.ts"
@@ -11,6 +10,7 @@ import { createConsensus, settle } from "./consensus.ts"
 import { LedgerError } from "./errors.ts"
 import type { ConsensusRecord } from "./record.ts"
 import {
+  keyOfHash,
   viewOf,
   type ConsensusConfig,
   type ConsensusEffect,
@@ -100,7 +100,7 @@ function recall(state: ConsensusState, record: ConsensusRecord): void {
   if (view <= state.final.view && block.header.height <= state.delivered.height) return
   viewOf(state, view).proposal = vote.blockHash
   const held = { block, hash: vote.blockHash, status: "waiting" } as const
-  state.blocks.set(bytesToHex(vote.blockHash), { ...held })
+  state.blocks.set(keyOfHash(vote.blockHash), { ...held })
 }
 
 /** Our vote made a block final, and the log has no such vote: not the log that we wrote. */
@@ -127,7 +127,7 @@ function replay(state: ConsensusState, certificates: readonly Certificate[], now
   for (const { view, own } of undecided) {
     const { notarize, nullify, finalize } = own
     if (notarize !== undefined) {
-      const held = state.blocks.get(bytesToHex(notarize.blockHash))
+      const held = state.blocks.get(keyOfHash(notarize.blockHash))
       const isLeader = leaderOf(state.config.validators, view) === state.config.self
       state.out.push({
         type: "send",

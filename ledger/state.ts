@@ -6,7 +6,6 @@
  * the effects that node/ performs in their order.
  */
 
-import { bytesToHex } from "@noble/hashes/utils.js"
 import type { Signer } from "../protocol/entry.ts"
 import type { Suite } from "../protocol/suite.ts"
 import type { Block, FinalBlock } from "./block.ts"
@@ -180,7 +179,7 @@ export interface ConsensusState {
   /** Highest block that was delivered. */
   delivered: Place
   readonly views: Map<number, View>
-  /** By hash in hex. */
+  /** By {@link keyOfHash}. */
   readonly blocks: Map<string, HeldBlock>
   readonly wanted: Map<string, Wanted>
   /** Own votes that wait for their record to be on the disk, by the record's number. */
@@ -218,7 +217,7 @@ export function viewOf(state: ConsensusState, view: number): View {
   const known = state.views.get(view)
   if (known !== undefined) return known
   const count = state.config.validators.validators.length
-  const slots = (): (Vote | undefined)[] => Array.from({ length: count }, () => undefined)
+  const slots = (): (Vote | undefined)[] => new Array<Vote | undefined>(count).fill(undefined)
   const fresh: View = {
     view,
     proposal: undefined,
@@ -233,5 +232,15 @@ export function viewOf(state: ConsensusState, view: number): View {
 
 /** The block with this hash, if it is here and not final yet. */
 export function heldBlock(state: ConsensusState, hash: Uint8Array): HeldBlock | undefined {
-  return state.blocks.get(bytesToHex(hash))
+  return state.blocks.get(keyOfHash(hash))
+}
+
+/** A hash as a key of maps: two bytes a letter, at an eighth of what hexadecimal costs. */
+export function keyOfHash(hash: Uint8Array): string {
+  const at = (i: number): number => ((hash[2 * i] ?? 0) << 8) | (hash[2 * i + 1] ?? 0)
+  // prettier-ignore
+  return String.fromCharCode(
+    at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7),
+    at(8), at(9), at(10), at(11), at(12), at(13), at(14), at(15),
+  )
 }

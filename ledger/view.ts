@@ -11,7 +11,6 @@
  * view v to be nullified (S2); p = v gives c (S1); p > v by induction. Nothing is locked.
  */
 
-import { bytesToHex } from "@noble/hashes/utils.js"
 import { assert } from "../protocol/assert.ts"
 import { equalBytes } from "../protocol/bytes.ts"
 import { HASH_BYTES, PROPOSAL_VIEWS_AHEAD, UNFINAL_CONTENT_MAX } from "../protocol/limits.ts"
@@ -20,7 +19,7 @@ import { blockHash, type Block } from "./block.ts"
 import type { Certificate } from "./certificate.ts"
 import { prune } from "./delivery.ts"
 import type { ConsensusRecord } from "./record.ts"
-import { heldBlock, viewOf, type ConsensusState, type HeldBlock } from "./state.ts"
+import { heldBlock, keyOfHash, viewOf, type ConsensusState, type HeldBlock } from "./state.ts"
 import { countVotes, placeVote } from "./tally.ts"
 import { leaderOf } from "./validators.ts"
 import { signVote, type Vote, type VoteKind } from "./vote.ts"
@@ -96,7 +95,7 @@ export function onBlockBuilt(state: ConsensusState, view: number, block: Block |
   assert(header.view === view, "a block was built for another view")
   assert(leaderOf(config.validators, view) === config.self, "a block was built out of turn")
   const hash = blockHash(config.suite, header)
-  state.blocks.set(bytesToHex(hash), { block, hash, status: "valid" })
+  state.blocks.set(keyOfHash(hash), { block, hash, status: "valid" })
   viewOf(state, view).proposal = hash
   castNotarize(state, block, hash, true)
 }
@@ -116,7 +115,7 @@ export function onProposal(state: ConsensusState, block: Block, hash: Uint8Array
 
 /** A block that was proposed, or that we asked for by its hash. */
 export function holdBlock(state: ConsensusState, block: Block, hash: Uint8Array): void {
-  const key = bytesToHex(hash)
+  const key = keyOfHash(hash)
   state.wanted.delete(key)
   if (!state.blocks.has(key)) state.blocks.set(key, { block, hash, status: "waiting" })
 }
@@ -313,5 +312,5 @@ function dropProposal(state: ConsensusState, at: number): void {
   const { proposal, certificates, own } = viewOf(state, at)
   // Ours may be one of the votes that notarized it elsewhere: then others ask us for it.
   if (proposal === undefined || (certificates.notarize ?? own.notarize) !== undefined) return
-  state.blocks.delete(bytesToHex(proposal))
+  state.blocks.delete(keyOfHash(proposal))
 }
