@@ -397,6 +397,6 @@ export class Machine implements Actor {
     verifyCertificate(cheapSuite, CHAIN_ID, certificate, this.#cluster.set)
     for (const { final } of copied) this.#cluster.invariants.onDeliver(this, final, true)
     this.#enjoy(copied)
-    this.handle({ type: "adopted", place: placeAt(last.content), certificate })
+    this.handle({ type: "adopted", place: placeAt(last.content), certificates: [certificate] })
   }
 }

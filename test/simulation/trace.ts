@@ -52,7 +52,7 @@ export function describeEvent(event: ConsensusEvent): string {
     case "persisted":
       return `persisted ${event.seq}`
     case "adopted":
-      return `adopted h${event.place.height} ${describeCertificate(event.certificate)}`
+      return `adopted h${event.place.height} ${event.certificates.map(describeCertificate).join(" ")}`
     case "tick":
     case "submitted":
       return event.type
