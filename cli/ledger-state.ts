@@ -15,8 +15,10 @@ const DAY_MS = 24 * HOUR_MS
 
 /** In one line: final and idle, at work, behind, or standing still. */
 export function stateLine(terminal: Terminal, status: LedgerStatus): string {
-  const { height, heightSeen, pending, quorum } = status
-  if (!quorum.isMet) return terminal.say("ledger.stands", { count: pending })
+  const { height, heightSeen, pending, quorum, vote } = status
+  if (!quorum.isMet) {
+    return terminal.say(isHearing(vote) ? "ledger.stands" : "ledger.cut", { count: pending })
+  }
   if (heightSeen > height) return terminal.say("ledger.behind", { height, seen: heightSeen })
   if (pending > 0) return terminal.say("ledger.works", { count: pending })
   return terminal.say(height === 0 ? "ledger.empty" : "ledger.idle")
@@ -26,10 +28,8 @@ export function stateLine(terminal: Terminal, status: LedgerStatus): string {
 export function quorumLine(terminal: Terminal, status: LedgerStatus): string {
   const { quorum, vote } = status
   const { validators: count, heard, needed, isMet } = quorum
-  if (count === 1 && isMet) return terminal.say("quorum.alone")
-  // Who does not vote hears nobody's votes: it knows links.
-  const isHearing = vote?.state === "voting"
-  const counted = terminal.say(isHearing ? "quorum.heard" : "quorum.reach", {
+  if (count === 1) return terminal.say(isMet ? "quorum.alone" : "quorum.gone")
+  const counted = terminal.say(isHearing(vote) ? "quorum.heard" : "quorum.reach", {
     count,
     heard,
     needed,
@@ -42,20 +42,18 @@ export function quorumLine(terminal: Terminal, status: LedgerStatus): string {
 
 /** What this node's own vote does. */
 export function voteLine(terminal: Terminal, { vote, quorum }: LedgerStatus): string {
-  switch (vote?.state) {
-    case undefined:
-      return terminal.say("vote.none")
-    case "voting":
-      return terminal.say("vote.voting")
-    case "asking":
-      return terminal.say("vote.asking", { needed: quorum.needed - 1 })
-    case "refused": {
-      const { code = "", message = "" } = vote
-      const bengali = terminal.language === "bn" ? refusalInBengali(code) : undefined
-      const why = bengali === undefined ? message : `${bengali} (${message})`
-      return terminal.say("vote.refused", { code, message: why })
-    }
-  }
+  if (vote === undefined) return terminal.say("vote.none")
+  const { state, code = "", message = "" } = vote
+  if (state === "voting") return terminal.say("vote.voting")
+  if (state === "asking") return terminal.say("vote.asking", { needed: quorum.needed - 1 })
+  const bengali = terminal.language === "bn" ? refusalInBengali(code) : undefined
+  const why = bengali === undefined ? message : `${bengali} (${message})`
+  return terminal.say("vote.refused", { code, message: why })
+}
+
+/** Who does not vote hears nobody's votes: it knows links. */
+function isHearing(vote: LedgerStatus["vote"]): boolean {
+  return vote?.state === "voting"
 }
 
 /** What to do about a vote that is refused; empty otherwise. */

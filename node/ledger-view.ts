@@ -166,8 +166,8 @@ export function ledgerWarnings({ vote, quorum, evidence, accused }: LedgerStatus
   if (!quorum.isMet) {
     const { heard, validators, needed } = quorum
     warnings.push(
-      `${heard} of ${validators} validators in reach, ${needed} needed: nothing becomes final ` +
-        "meanwhile; cables are delivered all the same",
+      `validators in reach: ${heard} of ${validators}, and ${needed} needed: nothing new becomes ` +
+        "final here meanwhile; cables are delivered all the same",
     )
   }
   return warnings

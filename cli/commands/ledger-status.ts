@@ -111,6 +111,7 @@ async function showEvidence(session: Session): Promise<void> {
     return
   }
   terminal.tell("evidence.head")
+  terminal.tell("evidence.tell")
   terminal.line()
   terminal.table(
     [
