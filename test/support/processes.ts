@@ -51,6 +51,8 @@ export interface ProcessNetworkOptions {
   readonly validators?: number
   /** The first so many posts found the network together; default those that validate. */
   readonly founders?: number
+  /** Gives the port that others are told for the one that a node listens on; default the same. */
+  readonly publish?: (port: number, code: string) => Promise<number>
 }
 
 export interface RunOptions {
@@ -96,8 +98,13 @@ export class ProcessNetwork {
     const passphraseFile = join(folder, "passphrase")
     await writeFile(passphraseFile, `${PASSPHRASE}\n`, { mode: 0o600 })
     const homes: HomeOptions[] = []
+    const ports = new Map<string, number>()
     for (const code of codes) {
-      homes.push(homeOptionsOf(join(folder, code.toLowerCase()), code, await freePort()))
+      const port = await freePort()
+      ports.set(code, port)
+      const made = homeOptionsOf(join(folder, code.toLowerCase()), code, port)
+      const published = await options.publish?.(port, code)
+      homes.push(published === undefined ? made : publishedAt(made, published))
     }
     const founding = foundersOf(options)
     const genesis = await found(homes.slice(0, founding), options)
@@ -105,8 +112,8 @@ export class ProcessNetwork {
     for (const made of homes.slice(founding)) {
       requests.set(made.code, (await createRequest({ ...made, genesis })).request)
     }
-    const posts = homes.map(({ code, home, addresses }) => {
-      const port = Number(addresses[0]?.split("/").at(-1))
+    const posts = homes.map(({ code, home }) => {
+      const port = ports.get(code) ?? 0
       return new ProcessPost({ code, home, port, passphraseFile })
     })
     return new ProcessNetwork(folder, posts, genesis, requests)
@@ -310,6 +317,11 @@ export function homeOptionsOf(home: string, code: string, port: number): HomeOpt
       { name: `${code} releaser`, roles: ["releaser", "administrator"] },
     ],
   }
+}
+
+/** Listens where it would, and tells others another port. */
+function publishedAt(made: HomeOptions, port: number): HomeOptions {
+  return { ...made, addresses: [`/ip4/127.0.0.1/tcp/${port}`], listen: made.addresses }
 }
 
 function foundersOf({ founders, validators = 1 }: ProcessNetworkOptions): number {

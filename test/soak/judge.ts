@@ -1,0 +1,197 @@
+/**
+ * What a soak is judged by: one history everywhere, and every acknowledged entry in it.
+ */
+
+import { join } from "node:path"
+import type { LedgerStatus } from "../../node/api/shapes.ts"
+import { readLedgerCopy } from "../../node/store/copy.ts"
+import { writeFile } from "node:fs/promises"
+import { nativeSuite } from "../../node/suite.ts"
+import { decodeFinalBlock } from "../../ledger/block.ts"
+import { decodeProof, verifyProof } from "../../ledger/proof.ts"
+import { createValidatorSet, type ValidatorSet } from "../../ledger/validators.ts"
+import { Directory } from "../../protocol/directory.ts"
+import { bytesToHex } from "@noble/hashes/utils.js"
+import type { ProcessNetwork, ProcessPost } from "../support/processes.ts"
+
+const SETTLE_MS = 180_000
+const POLL_MS = 250
+const EVIDENCE_LINES_MAX = 40
+/** Of what nodes wrote, these lines stand for something that must not happen here. */
+const GRAVE =
+  /"level":"error"|_DEAD|"RECORD_|WAL_DAMAGED|LEDGER_REBUILT|STORE_DAMAGED|SUBMIT_CONFLICT/
+
+/** What a node said is queued. */
+export interface Acknowledged {
+  readonly post: ProcessPost
+  readonly id: string
+}
+
+export class Judge {
+  readonly #network: ProcessNetwork
+  readonly #evidence: string[] = []
+  readonly #warnings = new Map<string, number>()
+  readonly #read = new Set<string>()
+  /** Block hash at every height that any node told of. */
+  readonly #hashes = new Map<number, string>()
+  /** The highest height that each node told of. */
+  readonly #heights = new Map<ProcessPost, number>()
+  readonly #net: Uint8Array
+  readonly #validators: ValidatorSet
+  findings = 0
+  blocks = 0
+  entries = 0
+
+  constructor(network: ProcessNetwork) {
+    this.#network = network
+    const directory = new Directory(nativeSuite, network.genesis)
+    this.#net = directory.net
+    this.#validators = createValidatorSet(nativeSuite, 0, directory.genesis.validators)
+  }
+
+  get isWell(): boolean {
+    return this.findings === 0
+  }
+
+  /** Something that must not be. */
+  accuse(what: string): void {
+    this.findings += 1
+    this.#evidence.push(what)
+  }
+
+  /** What a node told of its ledger while the run went on. */
+  saw({ code }: ProcessPost, status: LedgerStatus): void {
+    const { height, blockHash, vote } = status
+    const known = this.#hashes.get(height)
+    this.#hashes.set(height, known ?? blockHash)
+    if (known !== undefined && known !== blockHash) {
+      this.accuse(`fork at height ${height}: ${code} has ${blockHash}, another ${known}`)
+    }
+    const post = this.#network.at(code)
+    const before = this.#heights.get(post) ?? 0
+    if (height < before) this.accuse(`${code} went back from height ${before} to ${height}`)
+    this.#heights.set(post, Math.max(before, height))
+    if (vote?.state === "refused" && !this.#read.has(`refused ${code}`)) {
+      this.#read.add(`refused ${code}`)
+      this.accuse(`${code} refuses to vote`)
+    }
+  }
+
+  /** Reads what the newest life of a node has written. */
+  readLog(post: ProcessPost): void {
+    for (const line of post.log.split("\n")) {
+      const event = /"event":"([^"]+)"/.exec(line)?.[1]
+      if (event === undefined || this.#read.has(`${post.code} ${line}`)) continue
+      this.#read.add(`${post.code} ${line}`)
+      this.#warnings.set(event, (this.#warnings.get(event) ?? 0) + 1)
+      if (GRAVE.test(line)) this.accuse(`${post.code} wrote ${line}`)
+    }
+  }
+
+  /** Waits until all that was handed in is final everywhere; returns how long that took, in ms. */
+  async settle(): Promise<number> {
+    const startMs = performance.now()
+    for (;;) {
+      const statuses = await this.#statuses()
+      const tookMs = performance.now() - startMs
+      if (isSettled(statuses.map(([, status]) => status))) return tookMs
+      if (tookMs >= SETTLE_MS) {
+        for (const [code, status] of statuses) {
+          const { height, blockHash, pending, vote, heightSeen } = status
+          const state = vote?.state ?? "follower"
+          const place = `${height} of ${heightSeen} ${blockHash.slice(0, 8)}`
+          this.accuse(`${code} did not settle: ${state} at ${place}, ${pending} pending`)
+        }
+        return tookMs
+      }
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+    }
+  }
+
+  /** Returns how many acknowledged entries are lost; everything else is a finding. */
+  async judge(acknowledged: readonly Acknowledged[]): Promise<number> {
+    const lost = await this.#lost(acknowledged)
+    const statuses = await this.#statuses()
+    for (const post of this.#network.posts) {
+      this.readLog(post)
+      const { ended } = post
+      if (ended !== undefined) this.accuse(`${post.code} ended by itself: ${ended.stderr}`)
+      const report = await post.client.verifyLedger(() => undefined)
+      if (report.ok) continue
+      this.accuse(`${post.code}: ledger verify: ${report.error?.code} ${report.error?.message}`)
+    }
+    for (const [code, { isValidator, vote, blockHash, rootHash }] of statuses) {
+      const [, first] = statuses[0] ?? ["", undefined]
+      if (isValidator && vote?.state !== "voting") this.accuse(`${code} is ${vote?.state}`)
+      if (blockHash !== first?.blockHash || rootHash !== first.rootHash) {
+        this.accuse(`${code} has another head: ${blockHash} ${rootHash}`)
+      }
+    }
+    await this.#countBlocks()
+    return lost
+  }
+
+  print(print: (line: string) => void): void {
+    for (const line of this.#evidence.slice(0, EVIDENCE_LINES_MAX)) print(`evidence: ${line}`)
+    const warnings = [...this.#warnings].toSorted(([, a], [, b]) => b - a)
+    const said = warnings.map(([event, count]) => `${event} ${count}`)
+    print(`written by the nodes: ${said.join(", ") || "nothing"}`)
+  }
+
+  async #statuses(): Promise<[string, LedgerStatus][]> {
+    return Promise.all(
+      this.#network.posts.map(async ({ code, client }): Promise<[string, LedgerStatus]> => {
+        return [code, await client.ledgerStatus()]
+      }),
+    )
+  }
+
+  /** Every acknowledged entry stands in a final block, at a place of its own, and can be proven. */
+  async #lost(acknowledged: readonly Acknowledged[]): Promise<number> {
+    const places = new Set<number>()
+    let lost = 0
+    for (const { post, id } of acknowledged) {
+      try {
+        const proof = decodeProof(await post.client.proof(id))
+        const { cableId, leafIndex } = verifyProof(nativeSuite, this.#net, proof, (epoch) =>
+          epoch === 0 ? this.#validators : undefined,
+        )
+        if (cableId === undefined || bytesToHex(cableId) !== id) {
+          this.accuse(`${post.code}: the proof of ${id} is for another message`)
+        }
+        if (places.has(leafIndex)) this.accuse(`two messages stand at place ${leafIndex}`)
+        places.add(leafIndex)
+      } catch (error) {
+        lost += 1
+        this.#evidence.push(`${post.code} cannot prove ${id}: ${String(error)}`)
+      }
+    }
+    return lost
+  }
+
+  /** Reads the ledger as an auditor would, for what it holds against validators. */
+  async #countBlocks(): Promise<void> {
+    const path = join(this.#network.folder, "ledger.copy")
+    await writeFile(path, await this.#network.headquarters.client.ledgerCopy())
+    for await (const bytes of readLedgerCopy(path)) {
+      const { block } = decodeFinalBlock(nativeSuite, bytes)
+      this.blocks += 1
+      for (const entry of block.batches.flatMap(({ entries }) => entries)) {
+        this.entries += 1
+        if (entry.type !== "evidence") continue
+        this.accuse(`height ${block.header.height} has evidence against a validator`)
+      }
+    }
+  }
+}
+
+function isSettled(statuses: readonly LedgerStatus[]): boolean {
+  const [first] = statuses
+  return statuses.every(
+    ({ pending, blockHash, rootHash, isValidator, vote }) =>
+      pending === 0 &&
+      blockHash === first?.blockHash &&
+      rootHash === first.rootHash &&
+      (!isValidator || vote?.state === "voting"),
+  )
+}
