@@ -6,10 +6,12 @@ import { join } from "node:path"
 import type { LedgerStatus } from "../../node/api/shapes.ts"
 import { readLedgerCopy } from "../../node/store/copy.ts"
 import { writeFile } from "node:fs/promises"
+import { namedValidators } from "../../node/consensus/cosigners.ts"
 import { nativeSuite } from "../../node/suite.ts"
 import { decodeFinalBlock } from "../../ledger/block.ts"
+import { validatorPolicy, type Policy } from "../../ledger/policy.ts"
 import { decodeProof, verifyProof } from "../../ledger/proof.ts"
-import { createValidatorSet, type ValidatorSet } from "../../ledger/validators.ts"
+import { createValidatorSet } from "../../ledger/validators.ts"
 import { Directory } from "../../protocol/directory.ts"
 import { bytesToHex } from "@noble/hashes/utils.js"
 import type { ProcessNetwork, ProcessPost } from "../support/processes.ts"
@@ -36,8 +38,7 @@ export class Judge {
   readonly #hashes = new Map<number, string>()
   /** The highest height that each node told of. */
   readonly #heights = new Map<ProcessPost, number>()
-  readonly #net: Uint8Array
-  readonly #validators: ValidatorSet
+  readonly #policy: Policy
   findings = 0
   blocks = 0
   entries = 0
@@ -45,8 +46,9 @@ export class Judge {
   constructor(network: ProcessNetwork) {
     this.#network = network
     const directory = new Directory(nativeSuite, network.genesis)
-    this.#net = directory.net
-    this.#validators = createValidatorSet(nativeSuite, 0, directory.genesis.validators)
+    const { origin, validators } = directory.genesis
+    const set = createValidatorSet(nativeSuite, 0, validators)
+    this.#policy = validatorPolicy(origin, namedValidators(directory, set))
   }
 
   get isWell(): boolean {
@@ -153,14 +155,12 @@ export class Judge {
     for (const { post, id } of acknowledged) {
       try {
         const proof = decodeProof(await post.client.proof(id))
-        const { cableId, leafIndex } = verifyProof(nativeSuite, this.#net, proof, (epoch) =>
-          epoch === 0 ? this.#validators : undefined,
-        )
-        if (cableId === undefined || bytesToHex(cableId) !== id) {
+        const { cableId, index } = verifyProof(nativeSuite, this.#policy, proof)
+        if (bytesToHex(cableId) !== id) {
           this.accuse(`${post.code}: the proof of ${id} is for another message`)
         }
-        if (places.has(leafIndex)) this.accuse(`two messages stand at place ${leafIndex}`)
-        places.add(leafIndex)
+        if (places.has(index)) this.accuse(`two messages stand at place ${index}`)
+        places.add(index)
       } catch (error) {
         lost += 1
         this.#evidence.push(`${post.code} cannot prove ${id}: ${String(error)}`)
