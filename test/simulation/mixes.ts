@@ -219,7 +219,11 @@ function planAgain(cluster: Cluster): void {
 }
 
 /** Everything that waits is final in time, everywhere; then there is silence. */
-export function demandFinality(cluster: Cluster, alive: readonly Machine[]): number {
+export function demandFinality(
+  cluster: Cluster,
+  alive: readonly Machine[],
+  { isSilent } = { isSilent: true },
+): number {
   const { schedule, options } = cluster
   const startMs = schedule.nowMs
   cluster.run(startMs + boundMs(cluster), () => isAllFinal(cluster, alive))
@@ -231,6 +235,8 @@ export function demandFinality(cluster: Cluster, alive: readonly Machine[]): num
     throw new Red(`not final ${healingMs} ms after healing; waiting at ${waits.join(" ")}`)
   }
   cluster.tellAll("all final")
+  // Liars are never silent.
+  if (!isSilent) return healingMs
   const rounds = options.quality.loss === 0 ? 1 : 2
   cluster.run(schedule.nowMs + rounds * (2 * HEARTBEAT_MS + SKIP_MS))
   const { height } = cluster.invariants.chain.at(-1) ?? { height: 0 }

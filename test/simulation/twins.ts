@@ -120,9 +120,7 @@ function play(cluster: Cluster, script: Script, random: Random): number {
 /** So many more blocks become final at every honest validator. */
 export function demandProgress(cluster: Cluster, submit: () => void): void {
   const { deltaMs, count } = cluster.options
-  const honest = cluster.machines.filter(
-    ({ identity }) => !cluster.invariants.liars.has(identity),
-  )
+  const honest = cluster.machines.filter(({ identity }) => !cluster.invariants.liars.has(identity))
   const lowest = (): number => Math.min(...honest.map(({ delivered }) => delivered.height))
   const goal = cluster.invariants.chain.length + FINALITIES
   for (let round = 0; round < FINALITIES * 3; round++) {
@@ -143,4 +141,3 @@ function culpritsFor(cluster: Cluster, twins: readonly number[]): number {
   }
   return culprits.size
 }
-

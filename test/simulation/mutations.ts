@@ -1,0 +1,381 @@
+/** The bugs of mutants.ts: what is replaced by what, and where it is looked for. */
+
+/** A file, a text that occurs in it once, and what stands there instead. */
+type Edit = readonly [file: string, from: string, to: string]
+
+export interface Mutant {
+  readonly name: string
+  readonly edits: readonly Edit[]
+  /** Mixes and sizes in which it must show. */
+  readonly hunts: readonly (readonly [mix: string, count: number])[]
+}
+
+const VIEW = "ledger/view.ts"
+const QUIESCENCE = "ledger/quiescence.ts"
+const CONSENSUS = "ledger/consensus.ts"
+const RESTORE = "ledger/restore.ts"
+const ANCESTRY = "ledger/ancestry.ts"
+const DELIVERY = "ledger/delivery.ts"
+const TALLY = "ledger/tally.ts"
+const VOTE = "ledger/vote.ts"
+const CERTIFICATE = "ledger/certificate.ts"
+const VALIDATORS = "ledger/validators.ts"
+const QUORUM = "Math.ceil((count + faultsOf(count) + 1) / 2)"
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: "finalize after nullify",
+    edits: [
+      [
+        VIEW,
+        "if (own.nullify === undefined && own.finalize === undefined) {",
+        "if (own.finalize === undefined) {",
+      ],
+    ],
+    hunts: [["loss-30", 4]],
+  },
+  {
+    name: "restored view is not the highest",
+    edits: [
+      [RESTORE, "    state.view = Math.max(state.view, next)\n", "    void next\n"],
+      [
+        RESTORE,
+        "for (const { view } of certificates) state.view = Math.max(state.view, view + 1)",
+        "",
+      ],
+    ],
+    hunts: [["all-crash", 4]],
+  },
+  {
+    name: "notarize vote leaves before it is on the disk",
+    edits: [
+      [VIEW, '{ type: "vote", vote },\n    after: seq,', '{ type: "vote", vote },\n    after: 0,'],
+    ],
+    hunts: [["clean", 4]],
+  },
+  {
+    name: "nullify vote leaves before it is on the disk",
+    edits: [
+      [
+        VIEW,
+        '  state.resentMs = nowMs\n  state.out.push({ type: "send", message: { type: "vote", vote }, after: seq })',
+        '  state.resentMs = nowMs\n  state.out.push({ type: "send", message: { type: "vote", vote }, after: 0 * seq })',
+      ],
+    ],
+    hunts: [["dead", 4]],
+  },
+  {
+    name: "own vote counts before it is on the disk",
+    edits: [
+      [
+        VIEW,
+        "  state.unsynced.set(seq, vote)\n",
+        "  state.unsynced.set(seq, vote)\n  placeVote(state, vote)\n",
+      ],
+    ],
+    hunts: [["clean", 4]],
+  },
+  {
+    name: "log lost on restart",
+    edits: [
+      ["test/simulation/machine.ts", "certificate, disk.log, nowMs)", "certificate, [], nowMs)"],
+    ],
+    hunts: [["crash", 4]],
+  },
+  {
+    name: "log not synced",
+    edits: [
+      [
+        "test/simulation/disk.ts",
+        "    this.#appended = []\n  }\n\n  /** True",
+        "    this.#appended = []\n    this.log.splice(-3)\n  }\n\n  /** True",
+      ],
+    ],
+    hunts: [["crash", 4]],
+  },
+  {
+    name: "quorum one too low",
+    edits: [[VALIDATORS, QUORUM, `${QUORUM} - 1`]],
+    hunts: [["twins", 4]],
+  },
+  {
+    name: "quorum 2f+1",
+    edits: [[VALIDATORS, QUORUM, "2 * faultsOf(count) + 1"]],
+    hunts: [["twins", 6]],
+  },
+  {
+    name: "own votes not counted again",
+    edits: [
+      [
+        QUIESCENCE,
+        "      onVote(state, vote, nowMs)\n    }\n    const { entry }",
+        "    }\n    const { entry }",
+      ],
+      [
+        RESTORE,
+        '      state.out.push({ type: "send", message: { type: "vote", vote }, after: 0 })\n      onVote(state, vote, nowMs)',
+        '      state.out.push({ type: "send", message: { type: "vote", vote }, after: 0 })',
+      ],
+    ],
+    hunts: [["all-crash", 4]],
+  },
+  {
+    name: "views between not checked to be void",
+    edits: [
+      [ANCESTRY, '    if (!isNullified(state, at)) return { type: "missing", fromView: at }\n', ""],
+      [ANCESTRY, "    if (!isNullified(state, at)) missing = at\n", ""],
+    ],
+    hunts: [
+      ["twins", 4],
+      ["loss-50", 4],
+    ],
+  },
+  {
+    name: "second proposal accepted",
+    edits: [
+      [
+        VIEW,
+        "  if (view.proposal !== undefined) return\n  view.proposal = hash",
+        "  view.proposal = hash",
+      ],
+    ],
+    hunts: [["flooder", 4]],
+  },
+  {
+    name: "votes again after a restart",
+    edits: [[RESTORE, "  own[kind] = vote\n", ""]],
+    hunts: [["crash", 4]],
+  },
+  {
+    name: "unfinal tip does not arm",
+    edits: [
+      [QUIESCENCE, "isTipLate(state, nowMs) || state.config.hasWork", "state.config.hasWork"],
+    ],
+    hunts: [["quiet-50", 4]],
+  },
+  {
+    name: "unfinal tip arms at once",
+    edits: [
+      [
+        QUIESCENCE,
+        "isTipUnfinal(state) && nowMs >= state.tipMs + TIP_DELTAS * state.config.deltaMs",
+        "isTipUnfinal(state) && nowMs >= state.tipMs",
+      ],
+    ],
+    hunts: [["quiet-clean", 4]],
+  },
+  {
+    name: "never disarmed",
+    edits: [
+      [
+        QUIESCENCE,
+        "  if (!isArmed) state.armedMs = undefined\n  else state.armedMs ??= nowMs",
+        "  if (isArmed) state.armedMs ??= nowMs",
+      ],
+    ],
+    hunts: [["quiet-clean", 4]],
+  },
+  {
+    name: "laggards not helped",
+    edits: [
+      [
+        CONSENSUS,
+        "if (certificate === undefined || finalView >= view) return",
+        "if (certificate !== undefined || finalView >= view) return",
+      ],
+    ],
+    hunts: [
+      ["quiet-50", 4],
+      ["partition", 4],
+    ],
+  },
+  {
+    name: "no entry certificate with retries",
+    edits: [
+      [
+        QUIESCENCE,
+        "    if (entry !== undefined) {",
+        "    if (entry !== undefined && entry.view < 0) {",
+      ],
+    ],
+    hunts: [
+      ["partition", 4],
+      ["quiet-50", 4],
+    ],
+  },
+  {
+    name: "vote of another epoch accepted",
+    edits: [
+      [
+        CONSENSUS,
+        "vote.epoch !== validators.epoch || vote.signer !== from",
+        "vote.signer !== from",
+      ],
+      [VOTE, "if (vote.epoch !== validators.epoch) {", "if (vote.epoch < validators.epoch) {"],
+    ],
+    hunts: [["reconfigurer", 4]],
+  },
+  {
+    name: "signature not checked",
+    edits: [[VOTE, "!suite.ed25519Verify(", "vote.view < 0 && !suite.ed25519Verify("]],
+    hunts: [["forger", 4]],
+  },
+  {
+    name: "certificate below the quorum accepted",
+    edits: [[CERTIFICATE, "if (count < validators.quorum) {", "if (count < 1) {"]],
+    hunts: [["forger", 4]],
+  },
+  {
+    name: "votes for different blocks counted together",
+    edits: [
+      [
+        TALLY,
+        "vote !== undefined && equalBytes(vote.blockHash, like.blockHash)",
+        "vote !== undefined",
+      ],
+    ],
+    hunts: [["equivocator", 4]],
+  },
+  {
+    name: "contradictions not told",
+    edits: [
+      [
+        TALLY,
+        '    state.out.push({ type: "evidence", evidence: evidenceOf(other, vote) })\n',
+        "    void evidenceOf\n",
+      ],
+    ],
+    hunts: [["equivocator", 4]],
+  },
+  {
+    name: "certificates forgotten that blame needs",
+    edits: [
+      [DELIVERY, "    if (nullify !== undefined) kept.push(nullify)\n", ""],
+      [
+        DELIVERY,
+        "    if (notarize !== undefined && finalize === undefined) kept.push(notarize)\n",
+        "    void [notarize, nullify, finalize]\n",
+      ],
+      [DELIVERY, "- VOTE_VIEWS_BEHIND\n", "- 0 * VOTE_VIEWS_BEHIND\n"],
+      [
+        TALLY,
+        '    state.out.push({ type: "evidence", evidence: evidenceOf(other, vote) })\n',
+        "    void evidenceOf\n",
+      ],
+    ],
+    hunts: [
+      ["blame", 4],
+      ["blame", 6],
+    ],
+  },
+  {
+    name: "delivered from the top down",
+    edits: [[DELIVERY, "blocks.unshift({", "blocks.push({"]],
+    hunts: [["loss-30", 4]],
+  },
+  {
+    name: "certificates not passed on",
+    edits: [
+      [
+        VIEW,
+        "  view.certificates[certificate.kind] = certificate\n  state.out.push({",
+        "  view.certificates[certificate.kind] = certificate\n  if (certificate.view < 0) state.out.push({",
+      ],
+    ],
+    hunts: [
+      ["loss-30", 4],
+      ["dead-most", 6],
+    ],
+  },
+  {
+    name: "leaders are not waited for",
+    edits: [[QUIESCENCE, "> SKIP_MS", "> 0"]],
+    hunts: [["clean", 4]],
+  },
+  {
+    name: "silent leaders are waited for",
+    edits: [
+      [
+        QUIESCENCE,
+        "  if (nowMs >= startMs + deltas * deltaMs) nullify(state, nowMs)\n",
+        "  void [startMs, deltas, deltaMs]\n",
+      ],
+    ],
+    hunts: [["dead", 4]],
+  },
+  {
+    name: "no closing blocks",
+    edits: [
+      [VIEW, "if (isClosing && parent.view <= state.final.view) return", "if (isClosing) return"],
+    ],
+    hunts: [["loss-30", 4]],
+  },
+  {
+    name: "closing blocks for ever",
+    edits: [
+      [VIEW, "if (isClosing && parent.view <= state.final.view) return", ""],
+      [
+        QUIESCENCE,
+        "  if (!isArmed) state.armedMs = undefined\n  else state.armedMs ??= nowMs",
+        "  if (isArmed) state.armedMs ??= nowMs",
+      ],
+    ],
+    hunts: [["quiet-clean", 4]],
+  },
+  {
+    name: "what waits is not passed on",
+    edits: [[QUIESCENCE, '    state.out.push({ type: "resubmit" })\n', ""]],
+    hunts: [
+      ["quiet-50", 4],
+      ["dead-most", 4],
+    ],
+  },
+  {
+    name: "final blocks that others have stored are asked for ever",
+    edits: [[ANCESTRY, "isRetry && isFinalMissing(state)", "isRetry && !isFinalMissing(state)"]],
+    hunts: [["flapping", 4]],
+  },
+  {
+    name: "a block that waits hides what is missing below it",
+    edits: [
+      [
+        DELIVERY,
+        '    if (held.status === "waiting" || held.status === "checking") isJudged = false',
+        '    if (held.status === "waiting" || held.status === "checking") return isJudged ? undefined : chain',
+      ],
+    ],
+    hunts: [
+      ["flapping", 4],
+      ["partition", 4],
+    ],
+  },
+  {
+    name: "no heartbeat",
+    edits: [[QUIESCENCE, "if (nowMs >= state.heartbeatMs + HEARTBEAT_MS) {", "if (nowMs < 0) {"]],
+    hunts: [["quiet-50", 4]],
+  },
+  {
+    name: "finalize votes not said again",
+    edits: [[QUIESCENCE, "    repeatTip(state, nowMs)\n", "    void repeatTip\n"]],
+    hunts: [
+      ["loss-30", 4],
+      ["quiet-50", 4],
+    ],
+  },
+  {
+    name: "invalid blocks voted for",
+    edits: [
+      [
+        VIEW,
+        'held.status === "invalid" || held.status === "untimely"',
+        'held.status === "untimely"',
+      ],
+      [
+        VIEW,
+        'if (held.status === "valid") castNotarize',
+        'if (held.status === "valid" || held.status === "invalid") castNotarize',
+      ],
+    ],
+    hunts: [["invalid", 4]],
+  },
+]
