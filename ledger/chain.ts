@@ -69,7 +69,8 @@ export function genesisHead(chainId: Uint8Array): ChainHead {
  * Accepts a final block onto the head, or refuses it and leaves the head as it was.
  *
  * Order: {@link verifyFinality}, then {@link checkBlock}. `sink` hears of the tree hashes that the
- * block completes; it may have heard of some when a refusal comes, so it must not act before the answer.
+ * block completes; it may have heard of some when a refusal comes, so it must not act before
+ * the answer.
  *
  * @throws {@link LedgerError} `EPOCH_UNKNOWN`, `BLOCK_CERTIFICATE`, and all of checkBlock's.
  */

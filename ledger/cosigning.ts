@@ -70,7 +70,7 @@ interface Collected {
 /**
  * Verified signatures under a few checkpoints, the newest ones; older ones make room.
  *
- * Checkpoints come in through {@link open} by whoever knows their roots, so no one else's size takes
+ * Checkpoints come in through {@link open} by who knows their roots, so no one else's size takes
  * a place here; signatures come in through {@link add}.
  */
 export class CheckpointPool {

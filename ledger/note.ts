@@ -1,9 +1,9 @@
 /**
- * Signed notes, as tools of others read them (C2SP signed-note; LEDGER §15.2): a text, a blank line,
- * and signature lines of which everybody checks those whose keys he knows.
+ * Signed notes, as tools of others read them (C2SP signed-note; LEDGER §15.2): a text, a blank
+ * line, and signature lines of which everybody checks those whose keys he knows.
  *
- * Three kinds of keys sign here: a log's (0x01), and cosigners' (0x04 Ed25519, 0x06 ML-DSA-44). What
- * each of them signs stands in cosignature.ts.
+ * Three kinds of keys sign here: a log's (0x01), and cosigners' (0x04 Ed25519, 0x06 ML-DSA-44).
+ * What each of them signs stands in cosignature.ts.
  */
 
 import { bytesToHex } from "@noble/hashes/utils.js"

@@ -1,8 +1,8 @@
 /**
- * A self-contained proof that an entry is on the ledger (C2SP tlog-proof; LEDGER §10): its place, its
+ * A self-contained proof that an entry is on the ledger (tlog-proof; LEDGER §10): its place, its
  * path to the root of a checkpoint, and that checkpoint with its signatures.
  *
- * The extra line holds the entry, and the salt and id that open it. Nothing vouches for that line by
+ * The extra line holds the entry, and the salt and id that open it. Nothing vouches for it by
  * itself: the path vouches for the entry, and the entry's commitment for salt and id.
  */
 

@@ -62,7 +62,7 @@ export type ConsensusEvent =
     }
   /** The record of this and of every lower number is on the disk. */
   | { readonly type: "persisted"; readonly seq: number }
-  /** Final blocks came from elsewhere and are in the store: the last one, and what makes each final. */
+  /** Final blocks came from elsewhere and are in the store; what makes each of them final. */
   | {
       readonly type: "adopted"
       readonly place: Place

@@ -2,8 +2,8 @@
  * Names of the files that a log is published as (C2SP tlog-tiles; LEDGER §15.4).
  *
  * `tile/<L>/<N>` holds up to 256 hashes of complete subtrees of 256^L leaves, `tile/entries/<N>` up
- * to 256 entries, each as u16 length and bytes. N stands in groups of three digits, all but the last
- * with an x: 1234067 is `x001/x234/067`. What is not full ends in `.p/<W>`, W of them being there.
+ * to 256 entries, each as u16 length and bytes. N stands in groups of three digits, all but the
+ * last with an x: 1234067 is `x001/x234/067`. What is not full ends in `.p/<W>`, W of them being there.
  */
 
 import { assert } from "../protocol/assert.ts"
@@ -50,7 +50,7 @@ export function parseTilePath(path: string): TileName {
   throw new LedgerError("TILE_PATH", "tile: its path is none")
 }
 
-/** The files that hold a tree of `size` leaves at one level: full ones, then at most one that is not. */
+/** The files of a tree of `size` leaves at one level: full ones, then at most one that is not. */
 export function tilesOf(level: TileName["level"], size: number): { full: number; partial: number } {
   const count = level === "entries" ? size : Math.floor(size / TILE_WIDTH ** level)
   return { full: Math.floor(count / TILE_WIDTH), partial: count % TILE_WIDTH }

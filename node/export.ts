@@ -2,8 +2,8 @@
  * Writes a publication into a folder (LEDGER §15.4), for `tarbarta ledger export`.
  *
  * A folder with a checkpoint holds a whole publication up to it: what is full there stays, the rest
- * is written anew, and the new checkpoint comes last. So an export that was interrupted at any point
- * leaves the former publication whole, and the next one repairs what lies beyond it.
+ * is written anew, and the new checkpoint comes last. So an export that was interrupted at any
+ * point leaves the former publication whole, and the next one repairs what lies beyond it.
  */
 
 import { mkdir, readFile, rm, stat } from "node:fs/promises"

@@ -2,8 +2,9 @@
  * Signed checkpoints of this node: asked for, given out, kept (LEDGER §15.6).
  *
  * On a validator they come from its cosigner; every other node asks a validator when somebody wants
- * a proof or a publication, and believes what a quorum signed and its own tree confirms. A validator
- * also keeps the missions' cosignatures, and gives all missions of one hour the same checkpoint.
+ * a proof or a publication, and believes what a quorum signed and its own tree confirms. A
+ * validator also keeps the missions' cosignatures, and gives all missions of one hour the same
+ * checkpoint.
  */
 
 import type { VerifiedCheckpoint } from "../../ledger/cosignature.ts"
@@ -126,7 +127,7 @@ export class Checkpoints {
     return this.#warnings
   }
 
-  // --- what others ask -----------------------------------------------------------------------------
+  // --- what others ask --------------------------------------------------------------------------
 
   /**
    * Takes cosignatures: of validators, and of missions under a checkpoint that is certified in the
@@ -190,7 +191,7 @@ export class Checkpoints {
     return Math.floor(this.#parts.clock.now() / limits.WITNESS_MS)
   }
 
-  // --- what this node wants ------------------------------------------------------------------------
+  // --- what this node wants ---------------------------------------------------------------------
 
   /**
    * The newest signed checkpoint that validators have, or that was kept here. It meets the policy,

@@ -163,17 +163,7 @@ export class Ledger {
       onStored: (final) => this.#stored(final),
     })
     const { validatorsOf } = finality
-    const blame = new Blame({
-      suite,
-      chainId,
-      database,
-      validatorsOf,
-      record: this.#parts.recordEvidence ?? (async () => Promise.resolve()),
-      onFatal: this.#fail,
-    })
-    const founding = validatorsOf(0)
-    assert(founding !== undefined, "a genesis has validators")
-    const runs = new Runs({ suite, chainId, database, validators: founding })
+    const { blame, runs } = this.#watching(finality)
     await this.#voting.create({
       suite,
       chainId,
@@ -198,10 +188,7 @@ export class Ledger {
       finality,
       validators: () => this.#validatorPeers(),
       ...(validator && {
-        validator: {
-          onAdopted: ({ view, height, hash }, certificates) =>
-            validator.adopted({ view, height, hash }, certificates),
-        },
+        validator: { onAdopted: (head, certificates) => validator.adopted(head, certificates) },
       }),
       ...(this.#parts.sync && { mode: this.#parts.sync }),
       onFatal: this.#fail,
@@ -228,6 +215,23 @@ export class Ledger {
     await this.#running.publisher.start()
     follower.start()
     await this.#submitter.start(this.rid === undefined ? 0 : store.lastSeq(this.rid))
+  }
+
+  /** What this node keeps of the validators' conduct. */
+  #watching({ validatorsOf }: Finality): { blame: Blame; runs: Runs } {
+    const { suite, database, recordEvidence } = this.#parts
+    const chainId = this.directory.net
+    const validators = validatorsOf(0)
+    assert(validators !== undefined, "a genesis has validators")
+    const blame = new Blame({
+      suite,
+      chainId,
+      database,
+      validatorsOf,
+      record: recordEvidence ?? (async () => Promise.resolve()),
+      onFatal: this.#fail,
+    })
+    return { blame, runs: new Runs({ suite, chainId, database, validators }) }
   }
 
   stop(): void {

@@ -51,8 +51,8 @@ export class Publisher {
   }
 
   /**
-   * The self-contained proof of a message's entry under a signed checkpoint; undefined while there is
-   * none that reaches so far.
+   * The self-contained proof of a message's entry under a signed checkpoint; undefined while there
+   * is none that reaches so far.
    *
    * @throws NodeError `STORE_DAMAGED`.
    */

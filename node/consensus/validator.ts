@@ -237,7 +237,8 @@ export class Validator {
   }
 
   /** Final blocks that this node fetched and stored stand up to here. */
-  adopted(place: Place, certificates: readonly Certificate[]): void {
+  adopted({ view, height, hash }: Place, certificates: readonly Certificate[]): void {
+    const place = { view, height, hash }
     this.#feed({ type: "adopted", place, certificates })
     this.#committed(place.view).catch((error: unknown) => this.#fail(error))
   }

@@ -1,9 +1,9 @@
 /**
- * A mission as a witness (LEDGER §15.6): once an hour it cosigns the checkpoint of that hour, if the
- * validators certified it and its own tree has the same root.
+ * A mission as a witness (LEDGER §15.6): once an hour it cosigns the checkpoint of that hour, if
+ * the validators certified it and its own tree has the same root.
  *
- * All missions must sign the same checkpoint, so a validator gives out one an hour. While nothing is
- * final that was not witnessed, no timer runs.
+ * All missions must sign the same checkpoint, so a validator gives out one an hour. While nothing
+ * is final that was not witnessed, no timer runs.
  */
 
 import { signCheckpoint, type VerifiedCheckpoint } from "../../ledger/cosignature.ts"

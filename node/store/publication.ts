@@ -2,8 +2,8 @@
  * The ledger as static files that tools of others read (LEDGER §15.4), piece by piece: full tiles
  * and bundles in order, what is not full after them, the policies, and the checkpoints last.
  *
- * Full tiles never change, so who has the first of them already asks for the rest. At most one piece
- * is in memory.
+ * Full tiles never change, so who has the first of them already asks for the rest. At most one
+ * piece is in memory.
  */
 
 import { formatTilePath, parseTilePath, tilesOf, type TileName } from "../../ledger/tile-path.ts"
@@ -32,7 +32,7 @@ export interface Publication {
 /** Names of the files beside the tiles. */
 const PUBLISHED_TEXTS = ["policy", "policy.missions", "checkpoint.missions", "checkpoint"]
 
-/** The files of a publication; `haveBundles` full bundles, and the tiles over them, are left out. */
+/** The files of a publication without `haveBundles` full bundles and the tiles over them. */
 export async function* publishedFiles(
   tiles: Pick<Tiles, "published">,
   publication: Publication,
@@ -82,7 +82,7 @@ function* partialNames(size: number): Generator<TileName, void, void> {
   }
 }
 
-// --- over the local socket -------------------------------------------------------------------------
+// --- over the local socket ----------------------------------------------------------------------
 
 const PATH_HEAD_BYTES = 2
 const FILE_HEAD_BYTES = 4

@@ -112,7 +112,7 @@ interface Waiting {
 }
 
 /** An open log. One process at a time: the caller holds the lock of the node's home. */
-export class Wal {
+class Wal {
   readonly #path: string
   readonly #identity: WalIdentity
   #file: FileHandle
