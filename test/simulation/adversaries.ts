@@ -197,6 +197,16 @@ class InvalidProposer extends Liar {
   }
 }
 
+/** Builds below the highest notarized block, as if that one were void. */
+class Skipper extends Liar {
+  protected enter(view: number): void {
+    if (!this.leads) return
+    const below = this.tip.parent ?? this.tip
+    const timeMs = 1e9 + this.cluster.schedule.nowMs
+    this.propose(this.cluster.contents.make(view, below, [], timeMs))
+  }
+}
+
 /** Tries to end the epoch, and speaks for another one. */
 class Reconfigurer extends Liar {
   protected enter(view: number): void {
@@ -283,6 +293,7 @@ export const ADVERSARIES: Readonly<Record<string, Make>> = {
   outdated: Outdated,
   impersonator: Impersonator,
   invalid: InvalidProposer,
+  skipper: Skipper,
   reconfigurer: Reconfigurer,
   forger: Forger,
   "catch-up-liar": CatchUpLiar,

@@ -97,6 +97,7 @@ export const MIXES: Readonly<Record<string, Mix>> = {
   flapping: { plan: flap },
   crash: { plan: crashSome, isLosing: true },
   "all-crash": { plan: crashAll, isLosing: true },
+  "all-crash-dead": { plan: crashAll, isLosing: true, dead: mostDead },
   disk: { options: { diskFails: 0.02, diskMs: 15 }, isLosing: true },
   clocks: { plan: jumpClocks, hasOddClocks: true },
   reorder: { quality: ODD },

@@ -35,18 +35,6 @@ export const MUTANTS: readonly Mutant[] = [
     hunts: [["loss-30", 4]],
   },
   {
-    name: "restored view is not the highest",
-    edits: [
-      [RESTORE, "    state.view = Math.max(state.view, next)\n", "    void next\n"],
-      [
-        RESTORE,
-        "for (const { view } of certificates) state.view = Math.max(state.view, view + 1)",
-        "",
-      ],
-    ],
-    hunts: [["all-crash", 4]],
-  },
-  {
     name: "notarize vote leaves before it is on the disk",
     edits: [
       [VIEW, '{ type: "vote", vote },\n    after: seq,', '{ type: "vote", vote },\n    after: 0,'],
@@ -117,7 +105,7 @@ export const MUTANTS: readonly Mutant[] = [
         '      state.out.push({ type: "send", message: { type: "vote", vote }, after: 0 })',
       ],
     ],
-    hunts: [["all-crash", 4]],
+    hunts: [["all-crash-dead", 4]],
   },
   {
     name: "views between not checked to be void",
@@ -125,10 +113,7 @@ export const MUTANTS: readonly Mutant[] = [
       [ANCESTRY, '    if (!isNullified(state, at)) return { type: "missing", fromView: at }\n', ""],
       [ANCESTRY, "    if (!isNullified(state, at)) missing = at\n", ""],
     ],
-    hunts: [
-      ["twins", 4],
-      ["loss-50", 4],
-    ],
+    hunts: [["skipper", 4]],
   },
   {
     name: "second proposal accepted",
@@ -248,27 +233,6 @@ export const MUTANTS: readonly Mutant[] = [
     hunts: [["equivocator", 4]],
   },
   {
-    name: "certificates forgotten that blame needs",
-    edits: [
-      [DELIVERY, "    if (nullify !== undefined) kept.push(nullify)\n", ""],
-      [
-        DELIVERY,
-        "    if (notarize !== undefined && finalize === undefined) kept.push(notarize)\n",
-        "    void [notarize, nullify, finalize]\n",
-      ],
-      [DELIVERY, "- VOTE_VIEWS_BEHIND\n", "- 0 * VOTE_VIEWS_BEHIND\n"],
-      [
-        TALLY,
-        '    state.out.push({ type: "evidence", evidence: evidenceOf(other, vote) })\n',
-        "    void evidenceOf\n",
-      ],
-    ],
-    hunts: [
-      ["blame", 4],
-      ["blame", 6],
-    ],
-  },
-  {
     name: "delivered from the top down",
     edits: [[DELIVERY, "blocks.unshift({", "blocks.push({"]],
     hunts: [["loss-30", 4]],
@@ -289,7 +253,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "leaders are not waited for",
-    edits: [[QUIESCENCE, "> SKIP_MS", "> 0"]],
+    edits: [[QUIESCENCE, "  if (!isSilent(leader)) return false\n", "  void leader\n"]],
     hunts: [["clean", 4]],
   },
   {
@@ -339,6 +303,11 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a block that waits hides what is missing below it",
     edits: [
       [
+        VIEW,
+        "  if (certificate !== undefined) wantAncestor(state, certificate)\n",
+        "  void [certificate, wantAncestor]\n",
+      ],
+      [
         DELIVERY,
         '    if (held.status === "waiting" || held.status === "checking") isJudged = false',
         '    if (held.status === "waiting" || held.status === "checking") return isJudged ? undefined : chain',
@@ -352,15 +321,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no heartbeat",
     edits: [[QUIESCENCE, "if (nowMs >= state.heartbeatMs + HEARTBEAT_MS) {", "if (nowMs < 0) {"]],
-    hunts: [["quiet-50", 4]],
-  },
-  {
-    name: "finalize votes not said again",
-    edits: [[QUIESCENCE, "    repeatTip(state, nowMs)\n", "    void repeatTip\n"]],
-    hunts: [
-      ["loss-30", 4],
-      ["quiet-50", 4],
-    ],
+    hunts: [["crash", 4]],
   },
   {
     name: "invalid blocks voted for",
