@@ -23,13 +23,12 @@ export type Serials = ReadonlyMap<number, number>
 /** What became of a batch: new here, or all of it known already (a repeated submission). */
 export type Admission = "added" | "known"
 
+/** Thousands of batches may wait here: nothing walks through all of them for one. */
 interface Queue {
   /** Contiguous, in order of serial. */
-  readonly batches: readonly Batch[]
-  readonly bytes: number
+  batches: Batch[]
+  bytes: number
 }
-
-const EMPTY: Queue = { batches: [], bytes: 0 }
 
 /** The waiting room of one validator. Serials of the chain come with every call. */
 export class Mempool {
@@ -58,9 +57,10 @@ export class Mempool {
   add(batch: Batch, final: Serials): Admission {
     const { submitter } = batch
     this.#trim(submitter, final)
-    const queue = this.#queues.get(submitter) ?? EMPTY
+    const queue = this.#queues.get(submitter) ?? { batches: [], bytes: 0 }
     const next = this.nextSerial(submitter, final)
-    const replaced = queue.batches.filter((waiting) => endOf(waiting) > batch.firstSeq)
+    const kept = countBelow(queue.batches, (waiting) => endOf(waiting) <= batch.firstSeq)
+    const replaced = queue.batches.slice(kept)
     checkSame(replaced, batch)
     if (endOf(batch) <= next) return "known"
     if (batch.firstSeq !== (replaced[0]?.firstSeq ?? next)) {
@@ -70,8 +70,11 @@ export class Mempool {
     const isFull =
       queue.bytes + growth > MEMPOOL_SUBMITTER_BYTES_MAX || this.#bytes + growth > MEMPOOL_BYTES_MAX
     if (isFull) refuse("MEMPOOL_FULL", batch, `${this.#bytes} bytes are waiting already`)
-    const kept = queue.batches.slice(0, queue.batches.length - replaced.length)
-    this.#set(submitter, [...kept, batch], queue.bytes + growth)
+    queue.batches.length = kept
+    queue.batches.push(batch)
+    queue.bytes += growth
+    this.#bytes += growth
+    this.#queues.set(submitter, queue)
     return "added"
   }
 
@@ -79,7 +82,7 @@ export class Mempool {
   hasWork(serials: Serials): boolean {
     for (const [submitter, { batches }] of this.#queues) {
       const next = (serials.get(submitter) ?? 0) + 1
-      if (batches.some((batch) => batch.firstSeq === next)) return true
+      if (indexOf(batches, next) !== -1) return true
     }
     return false
   }
@@ -108,12 +111,13 @@ export class Mempool {
 
   /** The batch that waits with this first serial. */
   find(submitter: number, firstSeq: number): Batch | undefined {
-    return this.#queues.get(submitter)?.batches.find((batch) => batch.firstSeq === firstSeq)
+    const batches = this.#queues.get(submitter)?.batches ?? []
+    return batches[indexOf(batches, firstSeq)]
   }
 
   /** Drops all of one submitter, who may not submit any more. */
   drop(submitter: number): void {
-    this.#set(submitter, [], 0)
+    this.#keepFrom(submitter, Number.POSITIVE_INFINITY)
   }
 
   /** Drops what the final chain has, and what no longer joins it because it was cut differently. */
@@ -122,25 +126,46 @@ export class Mempool {
   }
 
   #trim(submitter: number, final: Serials): void {
-    const queue = this.#queues.get(submitter)
-    if (queue === undefined) return
-    const kept = this.#ready(submitter, final)
-    if (kept.length === queue.batches.length) return
-    this.#set(submitter, kept, batchesBytes(kept))
+    const { batches } = this.#queues.get(submitter) ?? { batches: [] }
+    const start = indexOf(batches, (final.get(submitter) ?? 0) + 1)
+    if (start !== 0) this.#keepFrom(submitter, start === -1 ? batches.length : start)
   }
 
   #ready(submitter: number, serials: Serials): readonly Batch[] {
-    const next = (serials.get(submitter) ?? 0) + 1
-    const { batches } = this.#queues.get(submitter) ?? EMPTY
-    const start = batches.findIndex((batch) => batch.firstSeq === next)
-    return start === -1 ? [] : batches.slice(start)
+    const { batches } = this.#queues.get(submitter) ?? { batches: [] }
+    const start = indexOf(batches, (serials.get(submitter) ?? 0) + 1)
+    // A block takes no more, whatever else waits.
+    return start === -1 ? [] : batches.slice(start, start + BLOCK_BATCHES_MAX)
   }
 
-  #set(submitter: number, batches: readonly Batch[], bytes: number): void {
-    this.#bytes += bytes - (this.#queues.get(submitter)?.bytes ?? 0)
-    if (batches.length === 0) this.#queues.delete(submitter)
-    else this.#queues.set(submitter, { batches, bytes })
+  /** Drops the first `start` batches of a queue. */
+  #keepFrom(submitter: number, start: number): void {
+    const queue = this.#queues.get(submitter)
+    if (queue === undefined) return
+    const bytes = batchesBytes(queue.batches.slice(0, start))
+    queue.batches = queue.batches.slice(start)
+    queue.bytes -= bytes
+    this.#bytes -= bytes
+    if (queue.batches.length === 0) this.#queues.delete(submitter)
   }
+}
+
+/** Where the batch with this first serial waits, or -1. */
+function indexOf(batches: readonly Batch[], firstSeq: number): number {
+  const index = countBelow(batches, (batch) => batch.firstSeq < firstSeq)
+  return batches[index]?.firstSeq === firstSeq ? index : -1
+}
+
+/** How many from the beginning fulfil `isBelow`, which none does behind one that does not. */
+function countBelow(batches: readonly Batch[], isBelow: (batch: Batch) => boolean): number {
+  let [low, high] = [0, batches.length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    const batch = batches[middle]
+    if (batch !== undefined && isBelow(batch)) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 /** First serial after a batch. */

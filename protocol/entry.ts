@@ -230,15 +230,28 @@ export function verifyBatch(
   }
 }
 
-/** submitter u16 ‖ first_seq u64 ‖ count u32 ‖ (length u16 ‖ entry) × count ‖ signature[64]. */
+/**
+ * Bytes of batches that were decoded or encoded here: a batch on its way into the chain is hashed,
+ * logged, sent and stored, and never changes. They live as long as their batch.
+ */
+const encodings = new WeakMap<Batch, Uint8Array>()
+
+/**
+ * submitter u16 ‖ first_seq u64 ‖ count u32 ‖ (length u16 ‖ entry) × count ‖ signature[64]. The
+ * same array each time; it must not be changed.
+ */
 export function encodeBatch(batch: Batch): Uint8Array {
+  const known = encodings.get(batch)
+  if (known !== undefined) return known
   checkBatch(batch)
   const writer = new FieldWriter(batchBytes(batch))
     .u16(batch.submitter)
     .u64(batch.firstSeq)
     .u32(batch.entries.length)
   writeEntries(writer, batch.entries)
-  return writer.bytes(batch.signature).finish()
+  const encoded = writer.bytes(batch.signature).finish()
+  encodings.set(batch, encoded)
+  return encoded
 }
 
 /** The encoded entries in {@link encodeBatch}'s answer: views, valid as long as it is. */
@@ -277,6 +290,8 @@ export function decodeBatch(suite: Suite, bytes: Uint8Array): Batch {
   reader.end()
   const batch = { submitter, firstSeq, entries, signature }
   checkBatch(batch)
+  // One value has one encoding. A copy: the caller's bytes may be part of something large.
+  encodings.set(batch, bytes.slice())
   return batch
 }
 

@@ -63,9 +63,11 @@ export class Intake {
 
   /** True for a batch that waits here, to the byte: it was verified under this key when it came. */
   readonly isVerified = (batch: Batch, submitKey: Uint8Array): boolean => {
+    const same = this.#verified.get(batch)
+    if (same !== undefined) return equalBytes(same, submitKey)
     const own = this.mempool.find(batch.submitter, batch.firstSeq)
     if (own === undefined || !equalBytes(own.signature, batch.signature)) return false
-    if (own !== batch && !equalBytes(encodeBatch(own), encodeBatch(batch))) return false
+    if (!equalBytes(encodeBatch(own), encodeBatch(batch))) return false
     const key = this.#verified.get(own)
     return key !== undefined && equalBytes(key, submitKey)
   }

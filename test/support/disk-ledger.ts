@@ -93,8 +93,9 @@ export class DiskLedger {
       self: { peer: post.peer, signBatch: post.submit.sign },
       checkpoints: ministry.checkpointKeys(post),
       ...(validator && { validator: validator.keys }),
-      log: { warn: () => undefined },
+      log: { warn: (event, facts) => console.error(event, facts) },
       onFatal: (error) => {
+        console.error(error)
         throw error
       },
     })
