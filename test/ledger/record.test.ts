@@ -23,7 +23,9 @@ if (certificate === undefined) throw new Error("no certificate")
 
 const records: readonly ConsensusRecord[] = [
   { kind: "notarize", epoch: 0, vote, block },
+  { kind: "nullify", epoch: 0, vote: voteOf(0, "nullify", 1, hash) },
   { kind: "finalize", epoch: 0, vote: voteOf(0, "finalize", 1, hash), certificate },
+  { kind: "certificate", epoch: 0, certificate },
 ]
 const encoded = records.map(encodeRecord)
 const verdictOf = (record: EncodedRecord): unknown => refusal(() => decodeRecord(suite, record))
@@ -32,18 +34,31 @@ describe("a record of the consensus log", () => {
   it("comes back as it was", () => {
     expect(encoded.map(({ epoch, kind }) => [epoch, kind])).toEqual([
       [0, 1],
+      [0, 2],
       [0, 3],
+      [0, 4],
     ])
     expect(encoded.map((record) => decodeRecord(suite, record))).toEqual(records)
   })
 
-  it("is refused when its kind is unknown or reserved, or its vote is of another kind or epoch", () => {
+  it("is refused when its kind is unknown, or its vote is of another kind or epoch", () => {
     for (const record of encoded) {
-      for (const kind of [0, 2, 4, 5, 255]) {
+      for (const kind of [0, 5, 255]) {
         expect(verdictOf({ ...record, kind })).toBe("RECORD_INVALID")
       }
-      expect(verdictOf({ ...record, kind: 4 - record.kind })).toBe("RECORD_INVALID")
       expect(verdictOf({ ...record, epoch: 1 })).toBe("RECORD_INVALID")
+    }
+    for (const record of encoded.slice(0, 3)) {
+      for (const kind of [1, 2, 3].filter((other) => other !== record.kind)) {
+        expect(verdictOf({ ...record, kind })).toBe("RECORD_INVALID")
+      }
+    }
+  })
+
+  it("is refused when something is left over", () => {
+    for (const record of encoded) {
+      const payload = Uint8Array.of(...record.payload, 0)
+      expect(verdictOf({ ...record, payload })).toMatch(/^(RECORD|CODEC|BLOCK)_/)
     }
   })
 
@@ -73,7 +88,7 @@ describe("a record of the consensus log", () => {
 
   it("is kept while it is of the last twenty views", () => {
     const keeps = (finalView: number): boolean[] => encoded.map((one) => mustKeep(one, finalView))
-    expect(keeps(21)).toEqual([true, true])
-    expect(keeps(22)).toEqual([false, false])
+    expect(keeps(21)).toEqual([true, true, true, true])
+    expect(keeps(22)).toEqual([false, false, false, false])
   })
 })

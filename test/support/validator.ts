@@ -10,11 +10,12 @@
 import { bytesToHex } from "@noble/hashes/utils.js"
 import { equalBytes } from "../../protocol/bytes.ts"
 import type { Batch } from "../../protocol/entry.ts"
-import { blockHash, type FinalBlock } from "../../ledger/block.ts"
+import { blockHash, type Block, type FinalBlock } from "../../ledger/block.ts"
 import { acceptBlock, buildBlock, checkProposal, genesisHead } from "../../ledger/chain.ts"
 import type { ChainHead } from "../../ledger/chain.ts"
 import { step } from "../../ledger/consensus.ts"
 import { Mempool } from "../../ledger/mempool.ts"
+import type { Message } from "../../ledger/message.ts"
 import { decodeRecord, encodeRecord, type EncodedRecord } from "../../ledger/record.ts"
 import { restoreConsensus } from "../../ledger/restore.ts"
 import type {
@@ -22,18 +23,20 @@ import type {
   ConsensusEffect,
   ConsensusEvent,
   ConsensusState,
-  Message,
-} from "../../ledger/view.ts"
+} from "../../ledger/state.ts"
 import { encodeVote, VOTE_BYTES, type Vote } from "../../ledger/vote.ts"
 import { ALONE, CAPITAL, CHAIN_ID, NOON_MS, RULES, signAs, submitKeyOf } from "./ledger.ts"
 import { suite } from "./suites.ts"
 
+/** What Capital brings along; by itself, nothing waits. */
 export const CONFIG: ConsensusConfig = {
   suite,
   chainId: CHAIN_ID,
   validators: ALONE,
   self: 0,
   sign: signAs(CAPITAL),
+  deltaMs: 500,
+  hasWork: () => false,
 }
 
 /** The power went off. */
@@ -57,10 +60,10 @@ export class Disk {
 export class TestValidator {
   readonly disk: Disk
   readonly mempool = new Mempool()
-  state: ConsensusState
+  readonly state: ConsensusState
   readonly rejected: string[] = []
   stopped: string | undefined
-  /** Heads after blocks that are notarized and not yet final, by block hash. */
+  /** Heads after blocks that were judged and are not final yet, by block hash. */
   readonly #heads = new Map<string, ChainHead>()
   #powerFor: number
 
@@ -71,10 +74,8 @@ export class TestValidator {
     const records = disk.log.map((record) => decodeRecord(suite, record))
     const { view, height, hash } = disk.head
     const certificate = disk.finals.at(-1)?.certificate
-    for (const record of records) {
-      if (record.kind === "notarize") this.#remember(record.block)
-    }
-    const restored = restoreConsensus(CONFIG, { view, height, hash }, certificate, records)
+    const config = { ...CONFIG, hasWork: (parent: Uint8Array) => this.#hasWork(parent) }
+    const restored = restoreConsensus(config, { view, height, hash }, certificate, records, 0)
     this.state = restored.state
     this.#perform(restored.effects)
   }
@@ -85,9 +86,9 @@ export class TestValidator {
     this.handle({ type: "submitted" })
   }
 
+  /** Alone, nobody waits for anybody: time stands still. */
   handle(event: ConsensusEvent): readonly ConsensusEffect[] {
-    const { state, effects } = step(this.state, event)
-    this.state = state
+    const effects = step(this.state, event, 0)
     this.#perform(effects)
     return effects
   }
@@ -102,6 +103,7 @@ export class TestValidator {
     // The answers come after all effects of the step, as from a disk and a builder of their own.
     for (const effect of effects) {
       if (effect.type === "persist") this.handle({ type: "persisted", seq: effect.seq })
+      if (effect.type === "checkBlock") this.#check(effect.block)
       if (effect.type === "buildBlock") this.#build(effect.view, effect.parent.hash)
     }
   }
@@ -115,7 +117,7 @@ export class TestValidator {
         this.#send(effect.message)
         break
       case "deliver":
-        this.#deliver(effect)
+        for (const final of effect.blocks) this.#deliver(final)
         break
       case "reject":
         this.rejected.push(effect.code)
@@ -129,7 +131,7 @@ export class TestValidator {
   }
 
   #send(message: Message): void {
-    if (message.type === "certificate") return
+    if (message.type !== "vote" && message.type !== "proposal") return
     const { vote } = message
     const key = `${vote.kind} ${vote.view}`
     const hash = bytesToHex(vote.blockHash)
@@ -144,44 +146,49 @@ export class TestValidator {
     return this.disk.log.some(({ payload }) => equalBytes(payload.subarray(0, VOTE_BYTES), bytes))
   }
 
-  #deliver(delivered: Omit<FinalBlock, "links">): void {
-    const { block, certificate } = delivered
-    const final = { block, certificate, links: [] }
+  #deliver(final: FinalBlock): void {
+    // The store had it when the power went off, and the log had not been told.
+    if (final.block.header.height <= this.disk.head.height) return
     const head = acceptBlock(suite, this.disk.head, final, RULES)
     this.disk.finals.push(final)
     this.disk.heads.push(head)
     this.mempool.forget(head.serials)
   }
 
+  #check(block: Block): void {
+    const hash = blockHash(suite, block.header)
+    const head = checkProposal(
+      suite,
+      this.#headAt(block.header.parent),
+      block,
+      submitKeyOf,
+      NOON_MS,
+    )
+    this.#heads.set(bytesToHex(hash), head)
+    this.handle({ type: "blockChecked", hash, verdict: "valid" })
+  }
+
   #build(view: number, parent: Uint8Array): void {
     const head = this.#headAt(parent)
-    const batches = this.mempool.take(head.serials)
-    if (batches.length === 0) {
-      this.handle({ type: "blockBuilt", view, block: undefined, more: false })
-      return
-    }
-    const block = buildBlock(suite, head, view, batches, NOON_MS)
+    const block = buildBlock(suite, head, view, this.mempool.take(head.serials), NOON_MS)
     const after = checkProposal(suite, head, block, submitKeyOf, NOON_MS)
     this.#heads.set(bytesToHex(after.hash), after)
-    const more = this.mempool.hasWork(after.serials)
-    this.handle({ type: "blockBuilt", view, block, more })
+    this.handle({ type: "blockBuilt", view, block })
+  }
+
+  #hasWork(parent: Uint8Array): boolean {
+    const head = this.#findHead(parent)
+    return head !== undefined && this.mempool.hasWork(head.serials)
   }
 
   #headAt(hash: Uint8Array): ChainHead {
-    const known = [this.disk.head, ...this.#heads.values()]
-    const head = known.find((one) => bytesToHex(one.hash) === bytesToHex(hash))
+    const head = this.#findHead(hash)
     if (head === undefined) throw new Error("a block was asked for on an unknown parent")
     return head
   }
 
-  /** A block of the log that may not be final yet: what was voted for was checked before. */
-  #remember(block: FinalBlock["block"]): void {
-    const { header } = block
-    const parent = [...this.#heads.values(), ...this.disk.heads].find((head) => {
-      return bytesToHex(head.hash) === bytesToHex(header.parent)
-    })
-    if (parent === undefined) throw new Error("a logged block has no parent")
-    const head = checkProposal(suite, parent, block, submitKeyOf, NOON_MS)
-    this.#heads.set(bytesToHex(blockHash(suite, header)), head)
+  #findHead(hash: Uint8Array): ChainHead | undefined {
+    const known = [this.disk.head, ...this.#heads.values()]
+    return known.find((one) => equalBytes(one.hash, hash))
   }
 }
