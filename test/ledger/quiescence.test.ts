@@ -1,0 +1,86 @@
+import { describe, expect, it } from "vitest"
+import { leaderOf } from "../../ledger/validators.ts"
+import { certify, DELTA_MS, Door, FOUR } from "../support/door.ts"
+import { named, voteOf } from "../support/ledger.ts"
+
+const SELF = leaderOf(FOUR, 4)
+const LEADER = leaderOf(FOUR, 1)
+const OTHERS = [0, 1, 2, 3].filter((at) => at !== SELF)
+const hash = named("a block")
+const HEARTBEAT = { type: "heartbeat" } as const
+
+describe("R4: a view is given up", () => {
+  it("after 2Δ without a proposal while armed, and not a moment before", () => {
+    const door = new Door(SELF)
+    door.hasWork = true
+    door.on({ type: "submitted" })
+    expect(door.at(2 * DELTA_MS - 1)).toEqual([])
+    expect(door.at(2 * DELTA_MS)).toEqual(["persist nullify", "send nullify 1"])
+  })
+
+  it("when its leader gives it up, but never after a finalize vote", () => {
+    const message = { type: "vote", vote: voteOf(LEADER, "nullify", 1, hash) } as const
+    expect(new Door(SELF).hear(LEADER, message)).toContain("send nullify 1")
+    const door = new Door(SELF)
+    door.hear(LEADER, { type: "certificate", certificate: certify("notarize", 1, hash, OTHERS) })
+    expect(door.hear(LEADER, message)).not.toContain("send nullify 1")
+  })
+})
+
+describe("R8: a leader that was silent for 30 s", () => {
+  it.each([
+    [2, true],
+    [1, false],
+  ])("while %i others were heard is given up: %s", (count, isGivenUp) => {
+    const door = new Door(SELF)
+    door.nowMs = 30_001
+    const told = OTHERS.filter((at) => at !== LEADER)
+      .slice(0, count)
+      .flatMap((from) => door.hear(from, HEARTBEAT))
+    expect(told.includes("send nullify 1")).toBe(isGivenUp)
+  })
+})
+
+describe("R9: a validator that is behind", () => {
+  it("is helped at most once in Δ", () => {
+    const door = new Door(SELF)
+    const certificate = certify("finalize", 1, hash, OTHERS)
+    door.hear(LEADER, { type: "certificate", certificate }, 1)
+    const help = [`send certificate finalize 1 to ${LEADER}`]
+    expect(door.hear(LEADER, HEARTBEAT, 0)).toEqual(help)
+    expect(door.hear(LEADER, HEARTBEAT, 0)).toEqual([])
+    expect(door.hear(LEADER, HEARTBEAT, 1)).toEqual([])
+  })
+})
+
+describe("Q2, Q4: who has nothing to do", () => {
+  it("sends a heartbeat every 10 s, and nothing else", () => {
+    const door = new Door(SELF)
+    expect(door.at(9_999)).toEqual([])
+    expect(door.at(10_000)).toEqual(["send heartbeat"])
+    expect(door.at(19_999)).toEqual([])
+    expect(door.at(20_000)).toEqual(["send heartbeat"])
+  })
+
+  it("says again after 4Δ what is notarized and not final", () => {
+    const door = new Door(SELF)
+    door.hear(LEADER, { type: "certificate", certificate: certify("notarize", 1, hash, OTHERS) })
+    expect(door.at(4 * DELTA_MS - 1)).not.toContain("send finalize 1")
+    const told = door.at(4 * DELTA_MS)
+    expect(told).toContain("send certificate notarize 1")
+    expect(told).toContain("send finalize 1")
+  })
+})
+
+describe("a fetch", () => {
+  it("is answered with what is held, at most once in Δ/4", () => {
+    const door = new Door(SELF)
+    door.hear(LEADER, { type: "certificate", certificate: certify("nullify", 1, hash, OTHERS) })
+    const fetch = { type: "fetch", fromView: 1, toView: 9 } as const
+    const answer = [`send certificate nullify 1 to ${LEADER}`]
+    expect(door.hear(LEADER, fetch)).toEqual(answer)
+    expect(door.hear(LEADER, fetch)).toEqual([])
+    door.nowMs = DELTA_MS / 4
+    expect(door.hear(LEADER, fetch)).toEqual(answer)
+  })
+})

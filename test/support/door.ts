@@ -1,0 +1,108 @@
+/**
+ * One validator of four, driven by hand through the door of consensus. Its disk is instant and its
+ * judge answers as it is told; what it did is told in words.
+ */
+
+import { assembleCertificate, type Certificate } from "../../ledger/certificate.ts"
+import { createConsensus, step } from "../../ledger/consensus.ts"
+import type { Message } from "../../ledger/message.ts"
+import type {
+  ConsensusEffect,
+  ConsensusEvent,
+  ConsensusState,
+  Verdict,
+} from "../../ledger/state.ts"
+import type { VoteKind } from "../../ledger/vote.ts"
+import { CHAIN_ID, signAs, validatorSet, voteOf } from "./ledger.ts"
+import { suite } from "./suites.ts"
+
+export const FOUR = validatorSet(4)
+export const DELTA_MS = 500
+
+/** A certificate by these validators. */
+export function certify(
+  kind: VoteKind,
+  view: number,
+  hash: Uint8Array,
+  signers: readonly number[],
+): Certificate {
+  const votes = signers.map((signer) => voteOf(signer, kind, view, hash))
+  const certificate = assembleCertificate(votes, FOUR)
+  if (certificate === undefined) throw new Error("too few signers")
+  return certificate
+}
+
+export class Door {
+  readonly state: ConsensusState
+  nowMs = 0
+  hasWork = false
+  verdict: Verdict = "valid"
+
+  constructor(self: number) {
+    const config = {
+      suite,
+      chainId: CHAIN_ID,
+      validators: FOUR,
+      self,
+      sign: signAs(self + 1),
+      deltaMs: DELTA_MS,
+      hasWork: (): boolean => this.hasWork,
+    }
+    this.state = createConsensus(config, { view: 0, height: 0, hash: CHAIN_ID }, undefined, 0)
+  }
+
+  /** What an event and the answers of disk and judge lead to, but for timers. */
+  on(event: ConsensusEvent): string[] {
+    const effects = step(this.state, event, this.nowMs)
+    const told = effects.filter(({ type }) => type !== "timer").map(describeEffect)
+    for (const effect of effects) {
+      if (effect.type === "persist") told.push(...this.on({ type: "persisted", seq: effect.seq }))
+      if (effect.type === "checkBlock") {
+        const { hash } = effect
+        told.push(...this.on({ type: "blockChecked", hash, verdict: this.verdict }))
+      }
+    }
+    return told
+  }
+
+  hear(from: number, message: Message, finalView = 0): string[] {
+    return this.on({ type: "message", from, finalView, message })
+  }
+
+  at(nowMs: number): string[] {
+    this.nowMs = nowMs
+    return this.on({ type: "tick" })
+  }
+}
+
+function describeEffect(effect: ConsensusEffect): string {
+  switch (effect.type) {
+    case "persist":
+      return `persist ${effect.record.kind}`
+    case "send":
+      return `send ${describeMessage(effect.message)}${effect.to === undefined ? "" : ` to ${effect.to}`}`
+    case "buildBlock":
+      return `build ${effect.view}${effect.isClosing ? " closing" : ""}`
+    case "reject":
+      return `reject ${effect.code}`
+    case "stop":
+      return `stop ${effect.code}`
+    case "evidence":
+      return `evidence ${effect.evidence.first.signer}`
+    case "deliver":
+      return `deliver ${effect.blocks.map(({ block }) => block.header.height).join(" ")}`
+    default:
+      return effect.type
+  }
+}
+
+function describeMessage(message: Message): string {
+  switch (message.type) {
+    case "vote":
+      return `${message.vote.kind} ${message.vote.view}`
+    case "certificate":
+      return `certificate ${message.certificate.kind} ${message.certificate.view}`
+    default:
+      return message.type
+  }
+}
