@@ -84,6 +84,15 @@ export class DemoPost {
     await this.#end("SIGKILL")
   }
 
+  /** The process stands still: its connections stay, and nothing comes from it. */
+  freeze(): void {
+    this.#process?.kill("SIGSTOP")
+  }
+
+  thaw(): void {
+    this.#process?.kill("SIGCONT")
+  }
+
   /** A command that stays, such as the desk; ended with the cast. */
   stay(...words: readonly string[]): ChildProcess {
     return this.#cast.spawn(["--home", this.home, "--json", ...words])
@@ -146,16 +155,17 @@ export class Cast {
     const codes = others.map(({ code }) => code).join(",")
     const invite = ["--founders", codes, "--out", invitation]
     await headquarters.json("network", "prepare", ...own, ...invite)
-    const records: string[] = []
-    for (const post of others) {
-      const record = await this.place(`${post.code}.founding`)
-      const answer = ["--invitation", invitation, "--out", record]
-      await post.json("network", "found", ...answer, ...words(post))
-      records.push(record)
-    }
+    const records = await Promise.all(
+      others.map(async (post) => {
+        const record = await this.place(`${post.code}.founding`)
+        const answer = ["--invitation", invitation, "--out", record]
+        await post.json("network", "found", ...answer, ...words(post))
+        return record
+      }),
+    )
     const assemble = ["network", "assemble", ...records, "--yes"]
     const { fingerprint } = await headquarters.json<Named>(...assemble)
-    for (const post of others) await post.json("network", "join", this.genesis)
+    await Promise.all(others.map(async (post) => post.json("network", "join", this.genesis)))
     return fingerprint
   }
 

@@ -4,12 +4,13 @@
  *   npm run demo                                   the story, under a minute
  *   npm run demo -- --stay                         leaves the network up and says what to try
  *   npm run demo -- --corpus FILE [--count N]      sends the telegrams of a JSONL file as well
- *   npm run demo -- --validators N                 the first N posts found it and vote, 1 … 5
+ *   npm run demo -- --validators N                 the first N posts found it and vote, 1 … 5; 4
  *   npm run demo -- --json                         prints one object at the end
  */
 
 import { once } from "node:events"
 import { Command, InvalidArgumentError } from "commander"
+import { validatorsAway } from "./absences.ts"
 import { Cast, type DemoPost } from "./cast.ts"
 import { readTelegrams, sendCorpus } from "./corpus.ts"
 import { isGood, Teller, type DemoReport } from "./report.ts"
@@ -40,7 +41,7 @@ const options: Options = new Command("demo")
   .option("--stay", "leave the network up until Ctrl-C")
   .option("--corpus <FILE>", "send the telegrams of a JSONL file")
   .option("--count <N>", "how many of them", wholeNumber)
-  .option("--validators <N>", "how many of the posts found the network and vote", wholeNumber, 1)
+  .option("--validators <N>", "how many of the posts found the network and vote", validators, 4)
   .option("--json", "print one object at the end, and nothing else")
   .parse()
   .opts()
@@ -73,6 +74,7 @@ async function play(): Promise<DemoReport> {
   const cables = await exchangeCables(stage)
   const offline = await missionAway(stage)
   const crash = await crashInTraffic(stage)
+  const absences = await validatorsAway(stage)
   const hotline = await ringTheDesk(stage)
   const audit = await proveAndTamper(stage, cables)
   const tally =
@@ -80,14 +82,15 @@ async function play(): Promise<DemoReport> {
       ? await stage.traffic.settle(stage.traffic.sent, CORPUS_SETTLE_MS)
       : await playCorpus(stage, options.corpus)
   const [headquarters] = posts
-  const validators = (await headquarters?.client.ledgerStatus())?.validators.length ?? 0
+  const status = await headquarters?.client.ledgerStatus()
   const found = {
     missions: posts.length,
-    validators,
+    validators: status?.validators.length ?? 0,
     cables: tally,
     hotline,
     offline,
     crash,
+    absences,
     audit,
   }
   const report = { ok: isGood(found), ...found, ms: teller.elapsedMs }
@@ -136,6 +139,12 @@ Ctrl-C ends it and removes everything.`)
 async function untilInterrupted(): Promise<never> {
   if (!interrupted.signal.aborted) await once(interrupted.signal, "abort")
   throw interrupted.signal.reason
+}
+
+function validators(text: string): number {
+  const number = wholeNumber(text)
+  if (number <= 5) return number
+  throw new InvalidArgumentError("expected 1 … 5: the demo has five posts")
 }
 
 function wholeNumber(text: string): number {

@@ -2,6 +2,19 @@
 
 import type { Tally } from "./traffic.ts"
 
+/** One validator that was away while cables flowed. */
+export interface Absence {
+  mission: string
+  how: "killed" | "frozen" | "shut down"
+  /** Cables that the others' nodes took meanwhile, and how many of them became final meanwhile. */
+  submitted: number
+  registered: number
+  awayMs: number
+  /** From its return until it voted and had every block of the others, at this height. */
+  backMs: number
+  height: number
+}
+
 export interface DemoReport {
   ok: boolean
   missions: number
@@ -10,6 +23,7 @@ export interface DemoReport {
   hotline: { raised: number; displayed: number; acknowledged: number; medianMs: number }
   offline: { queued: number; deliveredAfterReturn: number }
   crash: { kills: number; lost: number; duplicated: number }
+  absences: Absence[]
   audit: { entries: number; proofs: number; verified: number; tamperDetected: boolean }
   ms: number
 }
@@ -45,7 +59,7 @@ export class Teller {
 
 /** True when nothing is lost, late for good, doubled or unproven. */
 export function isGood(report: Omit<DemoReport, "ok" | "ms">): boolean {
-  const { cables, hotline, offline, crash, audit } = report
+  const { cables, hotline, offline, crash, absences, audit } = report
   return (
     cables.delivered === cables.sent &&
     cables.registered === cables.sent &&
@@ -56,6 +70,7 @@ export function isGood(report: Omit<DemoReport, "ok" | "ms">): boolean {
     offline.deliveredAfterReturn === offline.queued &&
     crash.lost === 0 &&
     crash.duplicated === 0 &&
+    absences.every(({ registered }) => registered > 0) &&
     audit.verified === audit.proofs &&
     audit.tamperDetected
   )

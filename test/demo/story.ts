@@ -304,8 +304,8 @@ export async function proveAndTamper(
       return file
     }),
   )
-  let verified = 0
-  for (const file of files) if ((await audit(file)).code === 0) verified += 1
+  const audits = await Promise.all(files.map(audit))
+  const verified = audits.filter(({ code }) => code === 0).length
   teller.line(`${verified} of ${files.length} proofs hold, with no node and no network`)
   const received = cables.find(({ addressees }) => addressees.includes(dac))
   if (received === undefined) throw new Error("no cable came to headquarters")
