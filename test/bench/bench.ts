@@ -3,7 +3,7 @@
  * absolute times on shared machines mean little (docs/BENCHMARKS.md).
  *
  *   npm run bench                              all of them, about three minutes
- *   npm run bench -- --only NAME               one of seal, tree, ledger, sync, roundtrip,
+ *   npm run bench -- --only NAME               one of seal, tree, ledger, proof, sync, roundtrip,
  *                                              deliver, hotline, cli
  *   npm run bench -- --json FILE               writes the figures to a file as well
  *
@@ -19,6 +19,7 @@ import type { Figure, Options, Progress } from "./figures.ts"
 import { benchFinality } from "./finality.ts"
 import { benchHotline } from "./hotline.ts"
 import { benchLedger } from "./ledger.ts"
+import { benchProof } from "./proof.ts"
 import { benchRoundtrip } from "./roundtrip.ts"
 import { benchSeal } from "./seal.ts"
 import { Stage } from "./stage.ts"
@@ -33,6 +34,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   seal: benchSeal,
   tree: benchTree,
   ledger: benchLedger,
+  proof: async (progress) => benchProof(progress),
   sync: async (progress) => benchSync(progress),
   roundtrip: async (progress) => benchRoundtrip(progress),
   deliver: async (progress, _, stage) => benchDeliver(progress, stage),

@@ -8,7 +8,7 @@
 
 import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -38,12 +38,25 @@ if (go.status !== 0 || !existsSync(`${GO_PATH}/src/golang.org/x/mod/sumdb/note`)
   try {
     await publish(folder)
     console.log(go.stdout.trim())
-    const run = ["run", VERIFIER, folder, `checkpoint.${EARLIER}`]
-    const verified = spawnSync("go", run, { encoding: "utf8", env: environment, stdio: "inherit" })
-    process.exitCode = verified.status ?? 1
+    process.exitCode = verify(folder, "inherit")
+    await flip(join(folder, "tile/entries/000"))
+    if (verify(folder, "ignore") === 0) throw new Error("a changed entry was not noticed")
+    console.log("one changed bit in the entries is noticed")
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+/** The exit code of Go's verification. */
+function verify(folder: string, stdio: "inherit" | "ignore"): number {
+  const run = ["run", VERIFIER, folder, `checkpoint.${EARLIER}`]
+  return spawnSync("go", run, { env: environment, stdio }).status ?? 1
+}
+
+async function flip(path: string): Promise<void> {
+  const bytes = await readFile(path)
+  bytes[10] = (bytes[10] ?? 0) ^ 1
+  await writeFile(path, bytes)
 }
 
 async function publish(folder: string): Promise<void> {
