@@ -4,7 +4,7 @@
  *
  *   npm run bench                              all of them, about three minutes
  *   npm run bench -- --only NAME               one of seal, tree, ledger, proof, sync, roundtrip,
- *                                              deliver, hotline, cli
+ *                                              deliver, hotline, cli, finality, throughput
  *   npm run bench -- --json FILE               writes the figures to a file as well
  *
  * The exit code is 0 when every bench ran, goals met or not; the table says which.

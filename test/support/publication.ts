@@ -61,7 +61,7 @@ export function witnesses(count: number): Witness[] {
   })
 }
 
-/** What a validator or mission of this file signs with. ML-DSA-44 draws zeroes: it is the same twice. */
+/** What a validator or mission of this file signs with. */
 export function signAs(
   code: string,
   use: "log" | "cosigner" | "cosignerPq" | "witness" | "witnessPq",
