@@ -1,7 +1,10 @@
 import { describe, expect, it } from "vitest"
+import { blockHash } from "../../ledger/block.ts"
+import { buildBlock, genesisHead } from "../../ledger/chain.ts"
 import { leaderOf } from "../../ledger/validators.ts"
 import { certify, DELTA_MS, Door, FOUR } from "../support/door.ts"
-import { named, voteOf } from "../support/ledger.ts"
+import { batch, CHAIN_ID, LISBON, named, NOON_MS, voteOf } from "../support/ledger.ts"
+import { suite } from "../support/suites.ts"
 
 const SELF = leaderOf(FOUR, 4)
 const LEADER = leaderOf(FOUR, 1)
@@ -16,6 +19,15 @@ describe("R4: a view is given up", () => {
     door.on({ type: "submitted" })
     expect(door.at(2 * DELTA_MS - 1)).toEqual([])
     expect(door.at(2 * DELTA_MS)).toEqual(["persist nullify", "send nullify 1"])
+  })
+
+  it("again every 2Δ, with what waits, while armed", () => {
+    const door = new Door(SELF)
+    door.hasWork = true
+    door.on({ type: "submitted" })
+    door.at(2 * DELTA_MS)
+    expect(door.at(4 * DELTA_MS - 1)).toEqual([])
+    expect(door.at(4 * DELTA_MS)).toEqual(["send nullify 1", "resubmit"])
   })
 
   it("when its leader gives it up, but never after a finalize vote", () => {
@@ -69,6 +81,24 @@ describe("Q2, Q4: who has nothing to do", () => {
     const told = door.at(4 * DELTA_MS)
     expect(told).toContain("send certificate notarize 1")
     expect(told).toContain("send finalize 1")
+  })
+})
+
+describe("Q2: the leader of a view", () => {
+  it("closes with an empty block what stays unfinal, after 4Δ", () => {
+    const door = new Door(SELF)
+    const block = buildBlock(suite, genesisHead(CHAIN_ID), 1, [batch(LISBON, 1)], NOON_MS)
+    const proposed = blockHash(suite, block.header)
+    const vote = voteOf(LEADER, "notarize", 1, proposed)
+    door.hear(LEADER, { type: "proposal", block, vote })
+    const notarized = certify("notarize", 1, proposed, OTHERS)
+    door.hear(LEADER, { type: "certificate", certificate: notarized })
+    for (const view of [2, 3]) {
+      const certificate = certify("nullify", view, hash, OTHERS)
+      door.hear(LEADER, { type: "certificate", certificate })
+    }
+    expect(door.at(4 * DELTA_MS - 1)).not.toContain("build 4 closing")
+    expect(door.at(4 * DELTA_MS)).toContain("build 4 closing")
   })
 })
 

@@ -3,7 +3,7 @@ import { blockHash, type Block } from "../../ledger/block.ts"
 import { buildBlock, genesisHead } from "../../ledger/chain.ts"
 import type { Message } from "../../ledger/message.ts"
 import { leaderOf } from "../../ledger/validators.ts"
-import { certify, Door, FOUR } from "../support/door.ts"
+import { certify, DELTA_MS, Door, FOUR } from "../support/door.ts"
 import { batch, CHAIN_ID, LISBON, named, NOON_MS, voteOf } from "../support/ledger.ts"
 import { suite } from "../support/suites.ts"
 
@@ -29,6 +29,31 @@ const NOTARIZED = {
 } as const
 const NULLIFIED = { type: "certificate", certificate: certify("nullify", 1, hash, OTHERS) } as const
 const FINAL = { type: "certificate", certificate: certify("finalize", 1, hash, OTHERS) } as const
+
+describe("R1: the leader of a view", () => {
+  const leading = (): Door => {
+    const door = new Door(LEADER)
+    door.hasWork = true
+    return door
+  }
+
+  it("builds on what is certified, once, and only while something waits", () => {
+    expect(new Door(LEADER).on({ type: "submitted" })).toEqual([])
+    const door = leading()
+    expect(door.on({ type: "submitted" })).toEqual(["build 1"])
+    expect(door.on({ type: "submitted" })).toEqual([])
+    const told = door.on({ type: "blockBuilt", view: 1, block })
+    expect(told).toEqual(["persist notarize", "send proposal"])
+    expect(door.on({ type: "blockBuilt", view: 1, block })).toEqual([])
+  })
+
+  it("does not propose in a view that it gave up", () => {
+    const door = leading()
+    door.on({ type: "submitted" })
+    expect(door.at(2 * DELTA_MS)).toEqual(["persist nullify", "send nullify 1"])
+    expect(door.on({ type: "blockBuilt", view: 1, block })).toEqual([])
+  })
+})
 
 describe("R2: a proposal", () => {
   it("is voted for once, when its record is on the disk", () => {
@@ -94,9 +119,9 @@ describe("R5, R6: a nullify or finalize certificate", () => {
   it("lets us into the next view, once", () => {
     for (const message of [NULLIFIED, FINAL]) {
       const door = new Door(SELF)
-      door.hear(LEADER, message)
+      door.hear(LEADER, message, 1)
       expect(door.state.view).toBe(2)
-      expect(door.hear(LEADER, message)).toEqual([])
+      expect(door.hear(LEADER, message, 1)).toEqual([])
     }
   })
 
@@ -128,6 +153,18 @@ describe("R7: what a peer sends", () => {
     expect(door.state.views.get(1)?.votes.notarize.some((vote) => vote !== undefined)).toBe(false)
     expect(door.hear(LEADER, { type: "vote", vote: good })).toEqual([])
     expect(door.state.views.get(1)?.votes.notarize[LEADER]).toEqual(good)
+  })
+
+  it("is ignored when its view is long past, forged or not", () => {
+    const door = new Door(SELF)
+    const certificate = certify("finalize", 30, hash, OTHERS)
+    door.hear(LEADER, { type: "certificate", certificate }, 30)
+    const forged = { ...voteOf(LEADER, "notarize", 9, hash), signature: new Uint8Array(64) }
+    expect(door.hear(LEADER, { type: "vote", vote: forged }, 30)).toEqual([])
+    expect(door.state.views.has(9)).toBe(false)
+    const recent = { ...forged, view: 10 }
+    const told = door.hear(LEADER, { type: "vote", vote: recent }, 30)
+    expect(told).toEqual(["reject VOTE_SIGNATURE"])
   })
 
   it("is a vote by our key that our log has not: R11, the key is dead", () => {
