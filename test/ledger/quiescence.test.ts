@@ -21,6 +21,17 @@ describe("R4: a view is given up", () => {
     expect(door.at(2 * DELTA_MS)).toEqual(["persist nullify", "send nullify 1"])
   })
 
+  it("after 3Δ in all, though its proposal came and was voted for", () => {
+    const door = new Door(SELF)
+    door.hasWork = true
+    door.on({ type: "submitted" })
+    const block = buildBlock(suite, genesisHead(CHAIN_ID), 1, [batch(LISBON, 1)], NOON_MS)
+    const vote = voteOf(LEADER, "notarize", 1, blockHash(suite, block.header))
+    expect(door.hear(LEADER, { type: "proposal", block, vote })).toContain("send notarize 1")
+    expect(door.at(3 * DELTA_MS - 1)).toEqual([])
+    expect(door.at(3 * DELTA_MS)).toEqual(["persist nullify", "send nullify 1"])
+  })
+
   it("again every 2Δ, with what waits, while armed", () => {
     const door = new Door(SELF)
     door.hasWork = true
