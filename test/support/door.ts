@@ -79,8 +79,10 @@ function describeEffect(effect: ConsensusEffect): string {
   switch (effect.type) {
     case "persist":
       return `persist ${effect.record.kind}`
-    case "send":
-      return `send ${describeMessage(effect.message)}${effect.to === undefined ? "" : ` to ${effect.to}`}`
+    case "send": {
+      const to = effect.to === undefined ? "" : ` to ${effect.to}`
+      return `send ${describeMessage(effect.message)}${to}`
+    }
     case "buildBlock":
       return `build ${effect.view}${effect.isClosing ? " closing" : ""}`
     case "reject":
