@@ -1,0 +1,207 @@
+import { describe, expect, it } from "vitest"
+import type { Message } from "../../ledger/message.ts"
+import { faultsOf, leaderOf, quorumOf } from "../../ledger/validators.ts"
+import { Cluster, DEFAULTS, type ClusterOptions } from "./cluster.ts"
+import type { Machine } from "./machine.ts"
+import { demandFinality } from "./mixes.ts"
+
+const YEAR_MS = 365 * 86_400_000
+
+/** What broke others, each of which must not break us. */
+function clusterOf(count: number, seed: number, options: Partial<ClusterOptions> = {}): Cluster {
+  const cluster = new Cluster({ ...DEFAULTS, seed, count, turn: 0, ...options })
+  for (let identity = 0; identity < count; identity++) {
+    cluster.addMachine(identity, { wallMs: YEAR_MS })
+  }
+  return cluster
+}
+
+function machine(cluster: Cluster, identity: number): Machine {
+  const found = cluster.machines[identity]
+  if (found === undefined) throw new Error(`no validator ${identity}`)
+  return found
+}
+
+function crashAll(cluster: Cluster): void {
+  for (const one of cluster.machines) one.crash()
+}
+
+/** Missions submit again, as they do, and everything becomes final everywhere. */
+function expectFinal(cluster: Cluster, transactions: readonly number[]): void {
+  const alive = cluster.machines.filter(({ stopped }) => stopped === undefined)
+  for (const one of alive) one.start()
+  cluster.submit(transactions)
+  cluster.run(cluster.schedule.nowMs + 1_000)
+  demandFinality(cluster, alive)
+  for (const one of transactions) expect(cluster.invariants.isFinal(one)).toBe(true)
+}
+
+describe("the quorum", () => {
+  it("of 1 … 16 validators always holds f+1 in common, and is there without the f", () => {
+    for (let count = 1; count <= 16; count++) {
+      const faults = faultsOf(count)
+      expect(2 * quorumOf(count) - count).toBeGreaterThanOrEqual(faults + 1)
+      expect(quorumOf(count)).toBeLessThanOrEqual(count - faults)
+    }
+    expect([4, 5, 6, 7, 8, 9, 10, 13].map(quorumOf)).toEqual([3, 4, 4, 5, 6, 6, 7, 9])
+  })
+})
+
+describe("consensus goes on", () => {
+  it("after all crashed when they had just nullified a view", () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const cluster = clusterOf(4, seed)
+      const leader = machine(cluster, leaderOf(cluster.set, 1))
+      cluster.startAll()
+      leader.crash()
+      leader.stopped = "dead"
+      cluster.submit([1, 2])
+      const others = cluster.machines.filter((one) => one !== leader)
+      const hasNullified = ({ disk }: Machine): boolean =>
+        disk.log.some(({ kind }) => kind === "nullify")
+      cluster.run(5_000, () => others.every(hasNullified))
+      expect(others.every(hasNullified)).toBe(true)
+      crashAll(cluster)
+      expectFinal(cluster, [1, 2])
+    }
+  })
+
+  it.each([[[0]], [[1]], [[2, 3]]])(
+    "when %j saw a view notarized and the others saw it nullified, or nothing",
+    (holders) => {
+      for (let seed = 0; seed < 10; seed++) {
+        const cluster = clusterOf(4, seed)
+        cluster.mayPass = (_from, to, message) => maySplit(holders.includes(to.identity), message)
+        cluster.startAll()
+        cluster.submit([1, 2, 3])
+        cluster.run(4_000)
+        expect(cluster.invariants.chain).toEqual([])
+        cluster.mayPass = undefined
+        expectFinal(cluster, [1, 2, 3])
+      }
+    },
+  )
+
+  it("after a crash before any record or message of one validator", () => {
+    const effectsOf = (cut: number): number => {
+      const cluster = clusterOf(4, 7)
+      let count = 0
+      cluster.onTrace = (line) => {
+        if (!/^ *[\d.]+ 1 .* {2}> (?:persist|send)/.test(line) || count++ !== cut) return
+        machine(cluster, 1).crash()
+        cluster.restartLater(machine(cluster, 1))
+      }
+      cluster.startAll()
+      for (const at of [1, 2, 3]) cluster.schedule.at(at * 100, () => cluster.submit([at]))
+      cluster.run(1_500)
+      expectFinal(cluster, [1, 2, 3])
+      return count
+    }
+    const whole = effectsOf(-1)
+    expect(whole).toBeGreaterThan(15)
+    for (let cut = 0; cut < whole; cut++) effectsOf(cut)
+  })
+
+  it("with what was final, after all crashed and the leader's disk was lost", () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const cluster = clusterOf(4, seed)
+      let hash = ""
+      cluster.onTrace = (line) => {
+        hash ||= /certificate finalize v1 (\w+)/.exec(line)?.[1] ?? ""
+      }
+      cluster.startAll()
+      cluster.submit([1, 2])
+      cluster.run(5_000, () => hash !== "")
+      crashAll(cluster)
+      machine(cluster, leaderOf(cluster.set, 1)).stopped = "dead"
+      expectFinal(cluster, [1, 2])
+      expect(cluster.invariants.describeChain().split(" ")[0]).toBe(hash)
+    }
+  })
+
+  it("with clocks that are a year apart", () => {
+    const cluster = new Cluster({ ...DEFAULTS, seed: 1, count: 7, turn: 0 })
+    const years = [1, 2, 1, 0, 1, 1, 1]
+    for (const [i, year] of years.entries()) cluster.addMachine(i, { wallMs: year * YEAR_MS })
+    cluster.startAll()
+    for (let i = 1; i <= 20; i++) cluster.schedule.at(i * 200, () => cluster.submit([i]))
+    cluster.run(6_000)
+    demandFinality(cluster, cluster.machines)
+    expect(cluster.invariants.finalCount).toBe(20)
+  })
+
+  it("over links of 200 ± 150 ms that lose every third message", () => {
+    const quality = { delayMs: 200, jitterMs: 150, loss: 0.3, doubling: 0 }
+    const cluster = clusterOf(4, 3, { quality })
+    cluster.startAll()
+    for (let i = 1; i <= 20; i++) cluster.schedule.at(i * 200, () => cluster.submit([i]))
+    cluster.run(5_000)
+    demandFinality(cluster, cluster.machines)
+    expect(cluster.invariants.finalCount).toBeGreaterThanOrEqual(19)
+  })
+
+  it("for one validator alone, through a crash before each of its records and messages", () => {
+    const effectsOf = (cut: number): number => {
+      const cluster = clusterOf(1, 1)
+      let count = 0
+      cluster.onTrace = (line) => {
+        if (!/ {2}> (?:persist|send|deliver)/.test(line) || count++ !== cut) return
+        machine(cluster, 0).crash()
+      }
+      cluster.startAll()
+      cluster.submit([1, 2])
+      cluster.run(500)
+      expectFinal(cluster, [1, 2])
+      return count
+    }
+    const whole = effectsOf(-1)
+    expect(whole).toBeGreaterThan(4)
+    for (let cut = 0; cut < whole; cut++) effectsOf(cut)
+  })
+})
+
+describe("a validator", () => {
+  it("whose log and store were put back stops for ever, and the others go on", () => {
+    const cluster = clusterOf(4, 5)
+    const victim = machine(cluster, 2)
+    cluster.invariants.mayStop = true
+    cluster.startAll()
+    for (let i = 1; i <= 10; i++) cluster.schedule.at(i * 200, () => cluster.submit([i]))
+    cluster.run(1_000)
+    victim.crash()
+    const records = [...victim.disk.log]
+    const height = victim.disk.store.length
+    victim.start()
+    cluster.run(3_000)
+    victim.crash()
+    victim.disk.log = records
+    victim.disk.store.length = height
+    victim.start()
+    cluster.schedule.after(100, () => cluster.submit([11]))
+    cluster.run(6_000)
+    expect(cluster.invariants.stops).toEqual(["CONSENSUS_KEY_DEAD"])
+    expect(cluster.invariants.isFinal(11)).toBe(true)
+  })
+
+  it("that is idle for an hour makes no block and no record, and says nothing but heartbeats", () => {
+    const cluster = clusterOf(4, 1)
+    cluster.startAll()
+    cluster.run(3_600_000)
+    expect(cluster.invariants.noise + cluster.invariants.skips).toBe(0)
+    expect(cluster.network.messages).toBe(4 * 3 * 360)
+    for (const { disk, state } of cluster.machines) {
+      expect([disk.log.length, disk.store.length, state?.view]).toEqual([0, 0, 1])
+    }
+  })
+})
+
+/** Notarize votes and certificates reach the holders alone, everything else but F the others. */
+function maySplit(isHolder: boolean, message: Message): boolean {
+  if (message.type === "proposal") return true
+  if (message.type === "vote" || message.type === "certificate") {
+    const { kind } = message.type === "vote" ? message.vote : message.certificate
+    if (kind === "finalize") return false
+    return isHolder ? kind === "notarize" : kind === "nullify"
+  }
+  return !isHolder
+}
