@@ -72,7 +72,7 @@ function encodeBody(message: Exclude<Message, { type: "heartbeat" }>): Uint8Arra
       return new FieldWriter(16).u64(message.fromView).u64(message.toView).finish()
     case "fetchBlock":
       return message.hash
-    case "block":
+    default:
       return encodeBlock(message.block)
   }
 }

@@ -217,7 +217,7 @@ export function viewOf(state: ConsensusState, view: number): View {
   const known = state.views.get(view)
   if (known !== undefined) return known
   const count = state.config.validators.validators.length
-  const slots = (): (Vote | undefined)[] => new Array<Vote | undefined>(count).fill(undefined)
+  const slots = (): (Vote | undefined)[] => Array.from<Vote | undefined>({ length: count })
   const fresh: View = {
     view,
     proposal: undefined,

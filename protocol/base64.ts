@@ -6,7 +6,7 @@
 import { ProtocolError } from "./errors.ts"
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-const VALUES = new Map([...ALPHABET].map((letter, value) => [letter.charCodeAt(0), value]))
+const VALUES = new Map(ALPHABET.split("").map((letter, value) => [letter.charCodeAt(0), value]))
 const PADDING = "="
 
 export function encodeBase64(bytes: Uint8Array): string {

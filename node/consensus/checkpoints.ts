@@ -241,8 +241,9 @@ export class Checkpoints {
       const found = await this.#ask(peer, kind)
       return found && (await this.#judged(found))
     } catch (error) {
-      const isOurs = !(error instanceof TarbartaError) || error.code.startsWith("STORE_")
-      if (isOurs || error.code === "CHECKPOINT_FORK") throw error
+      if (!(error instanceof TarbartaError)) throw error
+      const code: string = error.code
+      if (code.startsWith("STORE_") || code === "CHECKPOINT_FORK") throw error
       this.#parts.log.warn(error.code, { peer, message: error.message })
       return undefined
     }

@@ -9,7 +9,6 @@
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { createHost } from "../../node/network/host.ts"
-import type { Member } from "../../node/network/transport.ts"
 import { systemClock } from "../../node/clock.ts"
 import { DiskLedger } from "../support/disk-ledger.ts"
 import { loadMinistry, type Told, type Order } from "./load.ts"
@@ -37,7 +36,7 @@ await host.start()
 say({ type: "listening", addresses: host.addresses() })
 process.on("message", (order: Order) => {
   if (order.type === "meet") {
-    host.setMembers(order.members as Member[])
+    host.setMembers(order.members)
     return
   }
   if (order.type === "tell") {

@@ -63,6 +63,7 @@ async function performAll(works: readonly Work[]): Promise<Report[]> {
           resolve()
           return
         }
+        // eslint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a page
         worker.postMessage(work)
       }
       worker.on("message", (report: Report) => {
@@ -153,5 +154,8 @@ async function main(): Promise<boolean> {
 if (isMainThread) {
   process.exitCode = (await main()) ? 0 : 1
 } else {
-  parentPort?.on("message", (work: Work) => parentPort?.postMessage(perform(work)))
+  parentPort?.on("message", (work: Work) => {
+    // eslint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a page
+    parentPort?.postMessage(perform(work))
+  })
 }

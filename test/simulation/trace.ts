@@ -36,7 +36,7 @@ export function describeMessage(message: Message): string {
       return `fetch block ${short(message.hash)}`
     case "block":
       return `block v${message.block.header.view} h${message.block.header.height}`
-    case "heartbeat":
+    default:
       return "heartbeat"
   }
 }
@@ -54,7 +54,7 @@ export function describeEvent(event: ConsensusEvent): string {
     case "adopted":
       return `adopted h${event.place.height} ${event.certificates.map(describeCertificate).join(" ")}`
     case "tick":
-    case "submitted":
+    default:
       return event.type
   }
 }
@@ -92,7 +92,7 @@ export function describeEffect(effect: ConsensusEffect): string {
     }
     case "reject":
       return `reject ${effect.from}: ${effect.code}: ${effect.why}`
-    case "stop":
+    default:
       return `stop: ${effect.code}: ${effect.why}`
   }
 }
@@ -115,7 +115,7 @@ function weightOfMessage(message: Message): number {
       return 113 + (message.hash[0] ?? 0)
     case "block":
       return 127 * message.block.header.height
-    case "heartbeat":
+    default:
       return 131
   }
 }
@@ -134,7 +134,7 @@ export function weightOfEvent(event: ConsensusEvent): number {
       return 5003 * event.place.height
     case "tick":
       return 6007
-    case "submitted":
+    default:
       return 7001
   }
 }
@@ -161,7 +161,7 @@ export function weightOfEffect(effect: ConsensusEffect): number {
       return 16_001
     case "reject":
       return 17_011
-    case "stop":
+    default:
       return 18_013
   }
 }

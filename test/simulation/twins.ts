@@ -37,7 +37,7 @@ function viewOfMessage(message: Message): number | undefined {
     case "block":
       return message.block.header.view
     case "fetchBlock":
-    case "heartbeat":
+    default:
       return undefined
   }
 }

@@ -150,9 +150,9 @@ class World {
   /** Names under the newest checkpoint that a validator gives out, with its size. */
   async newest(rid: number): Promise<{ size: number; names: string[] } | undefined> {
     const { checkpoints } = this.at(rid)
-    let settled = false
-    const found = checkpoints.newest().finally(() => (settled = true))
-    for (let i = 0; i < 1_000 && !settled; i++) await this.clock.runFor(10)
+    const state = { isSettled: false }
+    const found = checkpoints.newest().finally(() => (state.isSettled = true))
+    for (let i = 0; i < 1_000 && !state.isSettled; i++) await this.clock.runFor(10)
     const newest = await found
     if (newest === undefined) return undefined
     const names = newest.signed.map(({ key }) => `${key.type} ${key.name}`)
