@@ -241,6 +241,15 @@ export class ProcessPost {
     await within(GONE_MS, `${this.code} gone`, life.end)
   }
 
+  /** The process stands still until {@link thaw}: its connections stay, nothing comes from it. */
+  freeze(): void {
+    this.#life?.child.kill("SIGSTOP")
+  }
+
+  thaw(): void {
+    this.#life?.child.kill("SIGCONT")
+  }
+
   /** Asks the node to stop, and waits until it is gone. */
   async stop(): Promise<Ended> {
     const life = this.#life
