@@ -3,12 +3,15 @@
  *
  * Each lane wants one admitted connection. Two sides that dial at once end with two; then both use
  * the one that the smaller key dialled, and of several by the same dialler the latest. Who dialled
- * the other closes it after a while. Contact is up while both lanes stand.
+ * the other closes it after a while. A side dials a lane only when it has no connection there: that
+ * it does so tells us that the one which we hold is gone, long before the link check would. Contact
+ * is up while both lanes stand.
  */
 
 import type { Connection } from "@libp2p/interface"
 import {
   DIAL_PAUSE_MS,
+  DIAL_TIMEOUT_MS,
   DUPLICATE_LINGER_MS,
   REDIAL_MAX_MS,
   REDIAL_MIN_MS,
@@ -39,6 +42,7 @@ interface Admitted {
   readonly connection: Connection
   readonly lane: Lane
   readonly isOurs: boolean
+  readonly atMs: number
 }
 
 /** The stream that carries our requests of one protocol. */
@@ -109,9 +113,28 @@ export class Peer {
   /** Both sides agreed on a connection. */
   admit(connection: Connection, lane: Lane, isOurs: boolean): void {
     if (this.#isEnded) return cutConnection(connection, new Error("no longer a member"))
-    this.#admitted.push({ connection, lane, isOurs })
+    const atMs = this.#options.clock.monotonicMs()
+    if (!isOurs) this.#cutForgotten(lane, atMs)
+    this.#admitted.push({ connection, lane, isOurs, atMs })
     this.#arrivals[lane].resolve()
     this.#retireDuplicates(lane)
+    this.#review()
+  }
+
+  /**
+   * The other side has dialled a lane: it had none when it began, at most a dial's time ago. What it
+   * had dialled before is over, and so is what we dialled before that time. After a power cut there
+   * nobody else would tell us.
+   */
+  #cutForgotten(lane: Lane, nowMs: number): void {
+    const isForgotten = (one: Admitted): boolean =>
+      one.lane === lane && (!one.isOurs || one.atMs < nowMs - DIAL_TIMEOUT_MS)
+    const forgotten = this.#admitted.filter(isForgotten)
+    if (forgotten.length === 0) return
+    this.#admitted = this.#admitted.filter((one) => !isForgotten(one))
+    for (const { connection } of forgotten) {
+      cutConnection(connection, new Error("the other side has dialled anew"))
+    }
     this.#review()
   }
 

@@ -10,7 +10,18 @@ import { NodeError } from "../../../node/errors.ts"
 import type { Host } from "../../../node/network/host.ts"
 import type { ProtocolSpec, RequestHandler } from "../../../node/network/transport.ts"
 import { ProtocolError } from "../../../protocol/errors.ts"
-import { contact, hostOf, member, party, TCP, WS, type HostSetup } from "../../support/hosts.ts"
+import {
+  closed,
+  contact,
+  hostOf,
+  member,
+  party,
+  rawAdmitted,
+  rawNode,
+  TCP,
+  WS,
+  type HostSetup,
+} from "../../support/hosts.ts"
 
 const URGENT: ProtocolSpec = {
   id: "/tarbarta/echo/1",
@@ -271,6 +282,32 @@ describe("a host whose peer goes away", () => {
     expect((await a.request(lisbon.key, URGENT, Uint8Array.of(1))).length).toBe(1)
     second.child.kill("SIGKILL")
   }, 30_000)
+
+  it("takes a peer's new connection for the end of the one that it had before", async () => {
+    const a = hostOf(capital)
+    hosts.push(a)
+    a.handle(URGENT, echo)
+    a.handle(BULK, echo)
+    await a.start()
+    a.setMembers([member(lisbon)])
+    const states: string[] = []
+    const [before, after] = [await rawNode(lisbon), await rawNode(lisbon)]
+    try {
+      const old = [await rawAdmitted(before, a, "urgent"), await rawAdmitted(before, a, "bulk")]
+      await contact(a, lisbon)
+      a.onContact((_, state) => states.push(state))
+      // Nobody says that the old ones are gone, as after a power cut.
+      const [urgent, bulk] = [
+        await rawAdmitted(after, a, "urgent"),
+        await rawAdmitted(after, a, "bulk"),
+      ]
+      await Promise.all(old.map(async (connection) => closed(connection)))
+      expect([urgent.status, bulk.status]).toEqual(["open", "open"])
+      expect(states).toEqual(["down", "up", "down", "up"])
+    } finally {
+      await Promise.all([before.stop(), after.stop()])
+    }
+  })
 
   it("notices a peer that falls silent without a word, by its link check", async () => {
     // Twenty times as fast, so that the 10 s of the link check are half a second.

@@ -1,0 +1,69 @@
+/** Which of several connections to one member count, by who dialled them and when. */
+
+import type { Connection } from "@libp2p/interface"
+import { describe, expect, it } from "vitest"
+import { MessageBudget } from "../../../node/network/credits.ts"
+import { Peer } from "../../../node/network/peer.ts"
+import { DIAL_TIMEOUT_MS } from "../../../protocol/limits.ts"
+import { createVirtualClock } from "../../support/clock.ts"
+
+const clock = createVirtualClock()
+
+/** A member with a larger or smaller key than ours, and what became of its connections. */
+function scene(self: string, other: string) {
+  const ended: string[] = []
+  const states: string[] = []
+  const peer = new Peer(
+    { peer: other, addresses: [], keep: true },
+    {
+      self,
+      clock,
+      budget: new MessageBudget(),
+      dial: async () => Promise.resolve(),
+      onContact: (state) => states.push(state),
+      onBanished: () => undefined,
+    },
+  )
+  const connection = (name: string): Connection =>
+    ({ abort: () => ended.push(name) }) as unknown as Connection
+  return { peer, ended, states, connection }
+}
+
+describe.each([
+  ["smaller", "a", "b"],
+  ["larger", "b", "a"],
+])("a node with the %s key", (_, self, other) => {
+  it("gives up what it had when the other side dials anew after a dial's time", async () => {
+    const { peer, ended, states, connection } = scene(self, other)
+    peer.admit(connection("our urgent"), "urgent", true)
+    peer.admit(connection("our bulk"), "bulk", true)
+    await clock.runFor(DIAL_TIMEOUT_MS + 1)
+    const urgent = connection("their urgent")
+    peer.admit(urgent, "urgent", false)
+    expect(ended).toEqual(["our urgent"])
+    expect(peer.laneOf(urgent)).toBe("urgent")
+    expect(states).toEqual(["up", "down", "up"])
+  })
+
+  it("keeps what it has just dialled when the other side dialled at the same time", async () => {
+    const { peer, ended, states, connection } = scene(self, other)
+    const ours = connection("our urgent")
+    peer.admit(ours, "urgent", true)
+    peer.admit(connection("our bulk"), "bulk", true)
+    await clock.runFor(DIAL_TIMEOUT_MS)
+    peer.admit(connection("their urgent"), "urgent", false)
+    expect(ended).toEqual([])
+    expect(peer.laneOf(ours)).toBe("urgent")
+    expect(states).toEqual(["up"])
+  })
+
+  it("gives up what the other side dialled before, and nothing for a dial of its own", () => {
+    const { peer, ended, connection } = scene(self, other)
+    peer.admit(connection("first"), "urgent", false)
+    peer.admit(connection("bulk"), "bulk", false)
+    peer.admit(connection("ours"), "urgent", true)
+    expect(ended).toEqual([])
+    peer.admit(connection("second"), "urgent", false)
+    expect(ended).toEqual(["first"])
+  })
+})
