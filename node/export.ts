@@ -67,35 +67,71 @@ export async function writePublication(
   chunks: AsyncIterable<Uint8Array>,
   onBundle: (number: number) => void,
 ): Promise<Exported> {
-  const writing = new Set<Promise<void>>()
+  const writer = new Writer(folder)
   const filled: TileName[] = []
   let [files, bytes] = [0, 0]
   let head: ReturnType<typeof headOf> | undefined
-  for await (const file of readPublication(chunks)) {
-    const isTile = file.path.startsWith("tile/")
-    // What refers to others is there only when they are.
-    if (!isTile) await Promise.all(writing)
-    while (writing.size >= PUBLISHED_FILES_WRITING_MAX) await Promise.race(writing)
-    const work = write(folder, file).finally(() => writing.delete(work))
-    writing.add(work)
-    if (isTile) {
-      const name = parseTilePath(file.path)
-      if (name.level === "entries") onBundle(name.number)
-      if (name.width === TILE_WIDTH) filled.push({ ...name, width: 1 })
-    } else if (file.path === "checkpoint") {
-      head = headOf(new TextDecoder().decode(file.bytes))
+  try {
+    for await (const file of readPublication(chunks)) {
+      const isTile = file.path.startsWith("tile/")
+      // What refers to others is there only when they are.
+      if (!isTile) await writer.settled()
+      await writer.add(file)
+      if (isTile) {
+        const name = parseTilePath(file.path)
+        if (name.level === "entries") onBundle(name.number)
+        if (name.width === TILE_WIDTH) filled.push({ ...name, width: 1 })
+      } else if (file.path === "checkpoint") {
+        head = headOf(new TextDecoder().decode(file.bytes))
+      }
+      files += 1
+      bytes += file.bytes.length
     }
-    files += 1
-    bytes += file.bytes.length
+  } finally {
+    // Nothing is written any more once the caller knows how it ended.
+    await writer.settled()
   }
-  await Promise.all(writing)
-  if (head === undefined)
+  if (head === undefined) {
     throw new NodeError("API_BODY_SIZE", "publication: it ended without a checkpoint")
+  }
   // Parts of a tile that is full now are of no use to anybody.
   for (const name of filled) {
     await rm(dirname(join(folder, formatTilePath(name))), { recursive: true, force: true })
   }
   return { files, bytes, ...head }
+}
+
+/** Writes a few files at the same time; the first failure ends it. */
+class Writer {
+  readonly #folder: string
+  readonly #writing = new Set<Promise<void>>()
+  #failure: { readonly error: unknown } | undefined
+
+  constructor(folder: string) {
+    this.#folder = folder
+  }
+
+  /** Resolves when the file is being written; @throws what an earlier one failed with. */
+  async add(file: PublishedFile): Promise<void> {
+    while (this.#writing.size >= PUBLISHED_FILES_WRITING_MAX) await Promise.race(this.#writing)
+    this.#check()
+    const work: Promise<void> = write(this.#folder, file)
+      .catch((error: unknown) => {
+        this.#failure ??= { error }
+      })
+      .finally(() => this.#writing.delete(work))
+    this.#writing.add(work)
+  }
+
+  /** Resolves when all files are on the disk. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#writing)
+    this.#check()
+  }
+
+  #check(): void {
+    if (this.#failure !== undefined) throw this.#failure.error
+  }
 }
 
 function headOf(text: string): { size: number; root: string } {
