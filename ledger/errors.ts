@@ -1,5 +1,6 @@
 /**
- * Why `ledger/` refuses blocks, certificates, votes, checkpoints, proofs and records. Codes are stable.
+ * Why `ledger/` refuses blocks, certificates, votes, checkpoints, proofs and records. Codes are
+ * stable.
  */
 
 import { TarbartaError } from "../protocol/errors.ts"

@@ -114,7 +114,9 @@ export interface NodeService {
   ): Promise<VerifyReport>
   /** The bytes of a ledger copy file (`TB1/ledger-copy`), from genesis to the newest block. */
   ledgerCopy(signal: AbortSignal): AsyncIterable<Uint8Array>
-  /** The stream of a publication (store/publication.ts); `CHECKPOINT_PENDING` before there is any. */
+  /**
+   * The stream of a publication (store/publication.ts); `CHECKPOINT_PENDING` before there is any.
+   */
   publication(have: PublishedHere | undefined): Promise<AsyncIterable<Uint8Array>>
   /** The bytes of a proof file for a cable or a signal; `PROOF_PENDING` before it is certified. */
   proof(id: string): Promise<Uint8Array>
