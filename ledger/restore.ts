@@ -29,6 +29,8 @@ import { verifyVote } from "./vote.ts"
  *
  * `finalCertificate` is what makes `delivered` final, undefined at the start of an epoch.
  *
+ * `areVerified`: the signatures of these very records were checked before.
+ *
  * @throws {@link LedgerError} as {@link createConsensus}; `CONSENSUS_KEY_DEAD` when the certificate
  * has our vote and the log has not; `RECORD_INVALID` when the records contradict each other.
  */
@@ -38,6 +40,7 @@ export function restoreConsensus(
   finalCertificate: Certificate | undefined,
   records: readonly ConsensusRecord[],
   nowMs: number,
+  areVerified = false,
 ): { state: ConsensusState; effects: readonly ConsensusEffect[] } {
   assert((finalCertificate === undefined) === (delivered.view === 0), "a block without certificate")
   const state = createConsensus(config, delivered, finalCertificate, nowMs)
@@ -46,7 +49,7 @@ export function restoreConsensus(
     if (record.epoch !== config.validators.epoch) {
       invalid(`expected epoch ${config.validators.epoch}, got ${record.epoch}`)
     }
-    recall(state, record)
+    recall(state, record, areVerified)
     if (record.kind === "finalize" || record.kind === "certificate") {
       certificates.push(record.certificate)
     }
@@ -66,16 +69,16 @@ export function restoreConsensus(
 }
 
 /** One record back into the state; nothing takes effect yet. */
-function recall(state: ConsensusState, record: ConsensusRecord): void {
+function recall(state: ConsensusState, record: ConsensusRecord, isVerified: boolean): void {
   const { suite, chainId, validators, self } = state.config
   if (record.kind === "certificate") {
-    verifyCertificate(suite, chainId, record.certificate, validators)
+    if (!isVerified) verifyCertificate(suite, chainId, record.certificate, validators)
     return
   }
   const { vote, kind } = record
   const { view } = vote
   if (vote.signer !== self) invalid(`view ${view}: the vote is not ours`)
-  verifyVote(suite, chainId, vote, validators)
+  if (!isVerified) verifyVote(suite, chainId, vote, validators)
   const { own } = viewOf(state, view)
   if (own[kind] !== undefined) invalid(`view ${view}: two ${kind} votes`)
   if (kind !== "notarize" && (own.nullify ?? own.finalize) !== undefined) {
@@ -84,8 +87,8 @@ function recall(state: ConsensusState, record: ConsensusRecord): void {
   own[kind] = vote
   state.lowestLogged = Math.min(state.lowestLogged, view)
   if (record.kind === "finalize") {
-    verifyCertificate(suite, chainId, record.certificate, validators)
     const { certificate } = record
+    if (!isVerified) verifyCertificate(suite, chainId, certificate, validators)
     const allows = certificate.kind === "notarize" && certificate.view === view
     if (!allows || !equalBytes(certificate.blockHash, vote.blockHash)) {
       invalid(`view ${view}: a finalize vote without the certificate that allows it`)

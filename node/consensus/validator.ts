@@ -16,7 +16,12 @@ import { step } from "../../ledger/consensus.ts"
 import { LedgerError } from "../../ledger/errors.ts"
 import type { Evidence } from "../../ledger/evidence.ts"
 import { decodePacket, encodeMessage } from "../../ledger/message.ts"
-import { decodeRecord, encodeRecord, type EncodedRecord } from "../../ledger/record.ts"
+import {
+  decodeRecord,
+  encodeRecord,
+  type ConsensusRecord,
+  type EncodedRecord,
+} from "../../ledger/record.ts"
 import { restoreConsensus } from "../../ledger/restore.ts"
 import { signRun, type RunBody } from "../../ledger/run.ts"
 import type {
@@ -112,6 +117,8 @@ export class Validator {
   #timer: Timer | undefined
   #lingerTimer: Timer | undefined
   #lastBlockMs = -BLOCK_LINGER_MS
+  /** The log's records between the start and the first vote. */
+  #recalled: readonly ConsensusRecord[] | undefined
 
   /**
    * @throws LedgerError `CONSENSUS_KEY` when the genesis does not have our key.
@@ -269,9 +276,15 @@ export class Validator {
     const { suite, store, clock, keys } = this.#parts
     const { view, height, hash } = store.head
     const certificate = height === 0 ? undefined : (await store.finalHeader(height)).certificate
-    const records = keys.records.map((record) => decodeRecord(suite, record))
+    const known = this.#recalled
+    const records = known ?? keys.records.map((record) => decodeRecord(suite, record))
     const place = { view, height, hash }
-    return restoreConsensus(this.#config, place, certificate, records, clock.monotonicMs())
+    const nowMs = clock.monotonicMs()
+    const isKnown = known !== undefined
+    const restored = restoreConsensus(this.#config, place, certificate, records, nowMs, isKnown)
+    // Their signatures are most of the work of a start, and it is done twice.
+    this.#recalled = isKnown ? undefined : records
+    return restored
   }
 
   /** Before the first vote there is nothing to tell: the restored state will know. */

@@ -39,7 +39,7 @@ export interface BlockRow extends BlockFinality {
   readonly firstIndex: number
 }
 
-const BATCH_HEAD_BYTES = 2 + 8 + 4 + ED25519_SIGNATURE_BYTES
+const BATCH_HEAD_BYTES = 2 + 8 + 2 + ED25519_SIGNATURE_BYTES
 
 /** @throws NodeError `STORE_DAMAGED` naming the height. */
 export async function readRow(database: Database, height: number): Promise<BlockRow> {
@@ -55,14 +55,14 @@ export async function readRow(database: Database, height: number): Promise<Block
   }
 }
 
-/** finality ‖ header[166] ‖ (submitter u16 ‖ first u64 ‖ count u32 ‖ sig[64]) … */
+/** finality ‖ header[166] ‖ (submitter u16 ‖ first u64 ‖ count u16 ‖ sig[64]) … */
 export function encodeRow(final: FinalBlock): Uint8Array {
   const finality = encodeFinality(final)
   const { header, batches } = final.block
   const length = finality.length + BLOCK_HEADER_BYTES + batches.length * BATCH_HEAD_BYTES
   const writer = new FieldWriter(length).bytes(finality).bytes(encodeHeader(header))
   for (const { submitter, firstSeq, entries, signature } of batches) {
-    writer.u16(submitter).u64(firstSeq).u32(entries.length).bytes(signature)
+    writer.u16(submitter).u64(firstSeq).u16(entries.length).bytes(signature)
   }
   return writer.finish()
 }
@@ -76,7 +76,7 @@ function decodeRow(bytes: Uint8Array): BlockRow {
   while (reader.left > 0) {
     const submitter = reader.u16("submitter")
     const firstSeq = reader.u64("first serial")
-    const count = reader.u32("count", BATCH_ENTRIES_MAX)
+    const count = reader.u16("count", BATCH_ENTRIES_MAX)
     const signature = reader.bytes("signature", ED25519_SIGNATURE_BYTES)
     batches.push({ submitter, firstSeq, count, signature })
     firstIndex -= count

@@ -56,7 +56,7 @@ export interface StoredGap {
 
 const HEAD_KEY = "ledger/head"
 const SERIAL_PREFIX = "ledger/q/"
-const PLACE_BYTES = 8 + 8 + 4
+const PLACE_BYTES = 8 + 8 + 2
 
 export class BlockStore {
   readonly #database: Database
@@ -400,14 +400,14 @@ function placeOperations(
   })
 }
 
-/** height u64 ‖ index u64 ‖ count u32. */
+/** height u64 ‖ index u64 ‖ count u16. */
 function encodePlace({ height, index, count }: BatchPlace): Uint8Array {
-  return new FieldWriter(PLACE_BYTES).u64(height).u64(index).u32(count).finish()
+  return new FieldWriter(PLACE_BYTES).u64(height).u64(index).u16(count).finish()
 }
 
 function decodePlace(bytes: Uint8Array): BatchPlace {
   const reader = new FieldReader(bytes, "place row")
-  return { height: reader.u64("height"), index: reader.u64("index"), count: reader.u32("count") }
+  return { height: reader.u64("height"), index: reader.u64("index"), count: reader.u16("count") }
 }
 
 async function readHead(

@@ -2,56 +2,55 @@
  * A stored ledger verified from the genesis on, entry by entry, against the bare work that nobody
  * can leave out: the tree's hashes, and the signatures of the same batches and certificates.
  *
- * 100,000 entries in blocks of two batches of 64, in a sealed database on the disk.
+ * 100,000 entries, in full a million, in blocks of two batches of 64, in a sealed database on the
+ * disk.
  */
 
-import { createPublicKey, hash, randomFillSync, verify, type KeyObject } from "node:crypto"
+import { createPublicKey, hash, verify, type KeyObject } from "node:crypto"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { encodeBatches, leavesOf, type FinalBlock } from "../../ledger/block.ts"
-import { assembleCertificate, votesOf } from "../../ledger/certificate.ts"
-import { buildBlock, checkBlock, genesisHead, type ChainHead } from "../../ledger/chain.ts"
+import { votesOf } from "../../ledger/certificate.ts"
 import { appendLeaves, EMPTY_FRONTIER, hashLeaves } from "../../ledger/merkle.ts"
-import { createValidatorSet } from "../../ledger/validators.ts"
-import { signVote, voteSignedBytes } from "../../ledger/vote.ts"
+import { voteSignedBytes } from "../../ledger/vote.ts"
 import { verifyStored } from "../../node/consensus/verify.ts"
 import { BlockStore } from "../../node/store/blocks.ts"
 import type { Database } from "../../node/store/database.ts"
 import { openDatabase } from "../../node/store/level.ts"
 import { sealDatabase } from "../../node/store/sealed.ts"
 import { nativeSuite as suite } from "../../node/suite.ts"
-import { Directory } from "../../protocol/directory.ts"
-import { batchSignedBytes, messageEntry, signBatch, type Batch } from "../../protocol/entry.ts"
+import { batchSignedBytes } from "../../protocol/entry.ts"
+import { random } from "../support/disk-ledger.ts"
+import { createMinistry, type Ed25519Key, type Ministry } from "../support/ministry.ts"
+import { ChainMaker } from "./chain.ts"
 import {
-  createMinistry,
-  type Ed25519Key,
-  type Ministry,
-  type MinistryPost,
-} from "../support/ministry.ts"
-import { interleave, ratioOf, spreadOf, type Figure, type Goal, type Progress } from "./figures.ts"
+  interleave,
+  ratioOf,
+  spreadOf,
+  type Figure,
+  type Goal,
+  type Options,
+  type Progress,
+} from "./figures.ts"
 
 const ENTRIES_MIN = 100_000
 const BATCH_ENTRIES = 64
 const BATCHES_PER_BLOCK = 2
-const BLOCKS_PER_WRITE = 64
 const ROUNDS = 3
 const MICROSECONDS = 1e6
-const NOON_MS = Date.UTC(2026, 0, 1, 12)
 const MILLION = 1e6
 /** For a million entries on one core, with every signature and without any. */
 const GOAL_S = 12
 const UNSIGNED_GOAL_S = 3
 
-const random = (length: number): Uint8Array => randomFillSync(new Uint8Array(length))
-
-export async function benchLedger(progress: Progress): Promise<Figure[]> {
+export async function benchLedger(progress: Progress, { isFull }: Options): Promise<Figure[]> {
   const folder = await mkdtemp(join(tmpdir(), "tarbarta-ledger-"))
   try {
     const plain = await openDatabase({ path: join(folder, "main") })
     const database = sealDatabase(plain, { suite, key: random(32), random })
     try {
-      return await benchStored(database, progress)
+      return await benchStored(database, progress, isFull)
     } finally {
       await database.close()
     }
@@ -60,12 +59,18 @@ export async function benchLedger(progress: Progress): Promise<Figure[]> {
   }
 }
 
-async function benchStored(database: Database, progress: Progress): Promise<Figure[]> {
+async function benchStored(
+  database: Database,
+  progress: Progress,
+  isFull: boolean,
+): Promise<Figure[]> {
   const ministry = createMinistry(BATCHES_PER_BLOCK, "bench ledger")
   const store = await BlockStore.open(database, suite, ministry.net)
   const work = new BareWork(ministry)
   progress("making the ledger")
-  await fill(ministry, store, work)
+  const count = isFull ? MILLION : ENTRIES_MIN
+  const maker = new ChainMaker(ministry)
+  await maker.fill(store, count, BATCH_ENTRIES, ministry.posts, (final) => work.add(final))
   const entries = store.head.frontier.size
   const perEntry = (ms: number): number => (ms * (MICROSECONDS / 1_000)) / entries
   const found = await interleave(
@@ -109,44 +114,10 @@ function goalOf(goalS: number, perEntryUs: readonly number[]): Goal {
   return { text: `at most ${goalS} s a million`, isMet: perMillionS <= goalS }
 }
 
-/** Blocks of full batches, one of each post, made final by headquarters. */
-async function fill(ministry: Ministry, store: BlockStore, work: BareWork): Promise<void> {
-  const { net, posts } = ministry
-  const consensus = consensusOf(ministry)
-  const { genesis } = new Directory(suite, ministry.genesisBytes)
-  const validators = createValidatorSet(suite, 0, genesis.validators)
-  const submitKeyOf = (rid: number): Uint8Array | undefined => posts[rid - 1]?.submit.publicKey
-  let head = genesisHead(net)
-  let waiting: FinalBlock[] = []
-  while (head.frontier.size < ENTRIES_MIN) {
-    const batches = posts.map((post) => batchOf(net, post, head))
-    const block = buildBlock(suite, head, head.view + 1, batches, NOON_MS + head.height)
-    head = checkBlock(suite, head, block, submitKeyOf)
-    const body = { kind: "finalize", epoch: 0, view: head.view, blockHash: head.hash } as const
-    const vote = signVote(net, body, 0, consensus.sign)
-    const certificate = assembleCertificate([vote], validators)
-    if (certificate === undefined) throw new Error("one vote is no quorum of one")
-    const final = { block, certificate, links: [] }
-    work.add(final)
-    waiting.push(final)
-    if (waiting.length < BLOCKS_PER_WRITE && head.frontier.size < ENTRIES_MIN) continue
-    await store.append(waiting, head)
-    waiting = []
-  }
-}
-
 /** The key of the only validator. */
 function consensusOf({ validators: [headquarters] }: Ministry): Ed25519Key {
   if (headquarters === undefined) throw new Error("a ministry has a validator")
   return headquarters.consensus
-}
-
-function batchOf(net: Uint8Array, post: MinistryPost, head: ChainHead): Batch {
-  const first = (head.serials.get(post.rid) ?? 0) + 1
-  const entries = Array.from({ length: BATCH_ENTRIES }, (_, index) => {
-    return messageEntry(post.rid, first + index, NOON_MS + head.height, random(32))
-  })
-  return signBatch(suite, net, entries, post.submit.sign)
 }
 
 /** What is left when everything is decoded, at hand and believed: hashes and signatures. */

@@ -93,9 +93,8 @@ export class DiskLedger {
       self: { peer: post.peer, signBatch: post.submit.sign },
       checkpoints: ministry.checkpointKeys(post),
       ...(validator && { validator: validator.keys }),
-      log: { warn: (event, facts) => console.error(event, facts) },
+      log: { warn: () => undefined },
       onFatal: (error) => {
-        console.error(error)
         throw error
       },
     })
