@@ -205,6 +205,8 @@ export const PACKET_MESSAGES_MAX = 64
 /** Packets under way to one validator, and messages that wait for a place among them. */
 export const PACKETS_IN_FLIGHT_MAX = 8
 export const PACKET_QUEUE_MAX = 256
+/** A packet without an answer holds its place no longer: others are of more use by then. */
+export const PACKET_TIMEOUT_MS = 2 * SECOND_MS
 /** Large blocks that wait to be sent to one validator; an older one is of no use any more. */
 export const BLOCK_QUEUE_MAX = 2
 /** Batches that are sent on to one validator in one go, in bytes. */

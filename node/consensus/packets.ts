@@ -14,6 +14,7 @@ import {
   FRAME_BYTES_MAX,
   PACKET_MESSAGES_MAX,
   PACKET_QUEUE_MAX,
+  PACKET_TIMEOUT_MS,
   PACKETS_IN_FLIGHT_MAX,
 } from "../../protocol/limits.ts"
 import { PROTOCOLS } from "../../protocol/wire.ts"
@@ -35,6 +36,8 @@ interface Lane {
   readonly bytesMax: number
   readonly queueMax: number
   readonly inFlightMax: number
+  /** After which a packet gives up its place; it may arrive all the same. */
+  readonly timeoutMs: number
   queue: Uint8Array[]
   inFlight: number
 }
@@ -55,7 +58,10 @@ export class Packets {
     this.#parts = parts
     this.#lines = parts.peers.map((peer) => {
       if (peer === undefined) return undefined
-      const votes = laneOf(PROTOCOLS.consensus, PACKET_QUEUE_MAX, PACKETS_IN_FLIGHT_MAX)
+      const votes = {
+        ...laneOf(PROTOCOLS.consensus, PACKET_QUEUE_MAX, PACKETS_IN_FLIGHT_MAX),
+        timeoutMs: PACKET_TIMEOUT_MS,
+      }
       return { peer, votes, blocks: laneOf(PROTOCOLS.proposal, BLOCK_QUEUE_MAX, 1) }
     })
   }
@@ -104,7 +110,8 @@ export class Packets {
     const packet = encodePacket(epoch, finalView(), messages)
     this.sentBytes += packet.length
     try {
-      await transport.request(peer, lane.protocol, packet)
+      const { timeoutMs } = lane
+      await transport.request(peer, lane.protocol, packet, { timeoutMs })
     } catch (error) {
       // Lost, as on any line; what is still needed is said again.
       if (!(error instanceof TarbartaError)) throw error
@@ -116,6 +123,6 @@ export class Packets {
 }
 
 function laneOf(protocol: ProtocolSpec, queueMax: number, inFlightMax: number): Lane {
-  const { requestBytesMax: bytesMax } = protocol
-  return { protocol, bytesMax, queueMax, inFlightMax, queue: [], inFlight: 0 }
+  const { requestBytesMax: bytesMax, timeoutMs } = protocol
+  return { protocol, bytesMax, queueMax, inFlightMax, timeoutMs, queue: [], inFlight: 0 }
 }
