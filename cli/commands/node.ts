@@ -6,6 +6,7 @@ import type { NodeStatus } from "../../node/api/shapes.ts"
 import { CliError } from "../errors.ts"
 import { seconds } from "../options.ts"
 import { passphraseFor, passphraseFromInput } from "../passphrase.ts"
+import { stateLine, voteLine } from "../ledger-state.ts"
 import { act, type Program, type Session } from "../session.ts"
 
 const STOP_SECONDS = 60
@@ -115,6 +116,8 @@ async function showStatus(session: Session): Promise<void> {
     ["label.relayed", terminal.number(status.relayed)],
     ["label.unread", terminal.number(status.unread)],
     ["label.signals", terminal.number(status.openSignals)],
+    ["label.ledger", stateLine(terminal, status.ledger)],
+    ["label.vote", voteLine(terminal, status.ledger)],
     ["label.height", terminal.number(status.ledger.height)],
     ["label.seen", terminal.number(status.ledger.heightSeen)],
     ["label.pending", terminal.number(status.ledger.pending)],

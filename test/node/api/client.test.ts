@@ -73,7 +73,13 @@ describe("the client and the server", () => {
     }
     expect(await client.verifyLedger(() => {})).toMatchObject({ error: { code: "BLOCK_HASH" } })
     expect(await client.missions()).toHaveLength(3)
-    expect(await client.ledgerStatus()).toMatchObject({ height: 7 })
+    expect(await client.ledgerStatus()).toMatchObject({ height: 7, evidence: 0 })
+    expect(await client.ledgerEvidence()).toEqual([])
+    const first = { kind: "nullify" } as const
+    const second = { kind: "finalize", blockHash: "3c".repeat(32) } as const
+    const evidence = { epoch: 0, view: 9, mission: "LON", first, second, index: 44, proof: "83" }
+    service.evidence = [evidence]
+    expect(await client.ledgerEvidence()).toEqual([evidence])
   })
 
   it("say what a short, a wrong and an unknown id is", async () => {
