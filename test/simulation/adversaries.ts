@@ -134,8 +134,7 @@ class Conflicter extends Liar {
   protected override hear(_from: number, _finalView: number, message: Message): void {
     if (message.type !== "certificate" || message.certificate.kind !== "notarize") return
     const { view, blockHash: hash } = message.certificate
-    const [first] = this.others()
-    this.sendVote("finalize", view, cheapHash(hash), first)
+    this.sendVote("finalize", view, cheapHash(hash))
     this.sendVote("finalize", view, hash)
   }
 }

@@ -57,7 +57,7 @@ export function allJobs(scale: number): Job[] {
   const size = (full: number): number => Math.ceil(full * scale)
   const liars = Object.keys(ADVERSARIES)
   return [
-    ...jobsOf("random", Object.keys(MIXES), size(112_000)),
+    ...jobsOf("random", Object.keys(MIXES), size(120_000)),
     ...jobsOf("quiet", Object.keys(QUIET_MIXES), size(10_000)),
     ...jobsOf("twins", ["twins"], size(20_000)),
     ...jobsOf("blame", ["blame"], size(1_000)),

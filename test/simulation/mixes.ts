@@ -117,6 +117,7 @@ export const QUIET_MIXES: Readonly<Record<string, Mix>> = {
   "quiet-clean": {},
   "quiet-30": { quality: { loss: 0.3 } },
   "quiet-50": { quality: { loss: 0.5 } },
+  "quiet-crash": { plan: crashSome, isLosing: true },
   "quiet-dead": { quality: { loss: 0.3 }, dead: () => 1 },
   "quiet-dead-2": { quality: { loss: 0.5 }, dead: (count) => (count < 6 ? 1 : 2) },
 }

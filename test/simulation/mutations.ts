@@ -321,7 +321,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no heartbeat",
     edits: [[QUIESCENCE, "if (nowMs >= state.heartbeatMs + HEARTBEAT_MS) {", "if (nowMs < 0) {"]],
-    hunts: [["crash", 4]],
+    hunts: [["quiet-crash", 4]],
   },
   {
     name: "invalid blocks voted for",
