@@ -244,3 +244,10 @@ export function keyOfHash(hash: Uint8Array): string {
     at(8), at(9), at(10), at(11), at(12), at(13), at(14), at(15),
   )
 }
+
+/** All certificates of recent views, for blame. */
+export function heldCertificates(state: ConsensusState): Certificate[] {
+  return [...state.views.values()]
+    .flatMap(({ certificates }) => Object.values(certificates))
+    .filter((certificate) => certificate !== undefined)
+}

@@ -24,13 +24,8 @@ import {
 } from "../../ledger/record.ts"
 import { restoreConsensus } from "../../ledger/restore.ts"
 import { signRun, type RunBody } from "../../ledger/run.ts"
-import type {
-  ConsensusConfig,
-  ConsensusEffect,
-  ConsensusEvent,
-  ConsensusState,
-  Place,
-} from "../../ledger/state.ts"
+import { heldCertificates, type ConsensusConfig, type ConsensusEffect } from "../../ledger/state.ts"
+import type { ConsensusEvent, ConsensusState, Place } from "../../ledger/state.ts"
 import { validatorIndex, type ValidatorSet } from "../../ledger/validators.ts"
 import type { Signer } from "../../protocol/entry.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
@@ -350,7 +345,9 @@ export class Validator {
         log.warn(effect.code, { validator: effect.from, message: effect.why })
         return
       case "stop":
-        if (effect.code === "CONSENSUS_FORK") this.#parts.onFork(this.#certificates())
+        if (effect.code === "CONSENSUS_FORK" && this.#state !== undefined) {
+          this.#parts.onFork(heldCertificates(this.#state))
+        }
         this.#refuse(effect.code, effect.why)
     }
   }
@@ -481,14 +478,6 @@ export class Validator {
   }
 
   // --- endings -------------------------------------------------------------------------------
-
-  /** All that is known of recent views. */
-  #certificates(): Certificate[] {
-    const views = [...(this.#state?.views.values() ?? [])]
-    return views
-      .flatMap(({ certificates }) => Object.values(certificates))
-      .filter((certificate) => certificate !== undefined)
-  }
 
   /** Never vote again in this run; the node follows. */
   #refuse(code: string, why: string): void {

@@ -123,8 +123,8 @@ export class Peer {
 
   /**
    * The other side has dialled a lane: it had none when it began, at most a dial's time ago. What
-   * it had dialled before is over, and so is what we dialled before that time. After a power cut there
-   * nobody else would tell us.
+   * it had dialled before is over, and so is what we dialled before that time. After a power cut
+   * there nobody else would tell us.
    */
   #cutForgotten(lane: Lane, nowMs: number): void {
     const isForgotten = (one: Admitted): boolean =>
