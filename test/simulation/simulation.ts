@@ -12,7 +12,7 @@ import { huntMutant } from "./mutants.ts"
 import { MUTANTS } from "./mutations.ts"
 
 const THREADS = 2
-const SLICE = 0.3
+const SLICE = 0.03
 const REDS_SHOWN = 20
 
 type Work = Job | { readonly mutant: string }
