@@ -434,13 +434,22 @@ export class Validator {
 
   #judge(effect: Extract<ConsensusEffect, { type: "checkBlock" }>): void {
     const { clock, log } = this.#parts
-    const judgement = this.#heads.judge(effect.block, clock.now())
+    const { hash, block } = effect
+    const { height } = block.header
+    if (height <= (this.#state?.delivered.height ?? 0)) {
+      // Beside what is final, or that itself: nobody will vote for it here.
+      this.#events.push({ type: "blockChecked", hash, verdict: "invalid" })
+      return
+    }
+    // The follower has folded a final block of this height, and consensus hears of it once it is
+    // stored. Until then what stood below is forgotten, and no judgement would mean anything.
+    const isOvertaken = height <= this.#parts.finality.head.height
+    const judgement = isOvertaken ? undefined : this.#heads.judge(block, clock.now())
     if (judgement === undefined) {
       this.#parked.push(effect)
       return
     }
     const { verdict, why } = judgement
-    const { hash, block } = effect
     if (why !== undefined) log.warn("CONSENSUS_BLOCK", { view: block.header.view, message: why })
     if (verdict === "valid") this.#lastBlockMs = clock.monotonicMs()
     this.#events.push({ type: "blockChecked", hash, verdict })

@@ -35,9 +35,12 @@ export class SimulatedDisk {
   onSync: (() => void) | undefined
   /** Non-urgent writes are refused with `STORE_FULL` while this is true. */
   isFull = false
+  /** How long a sync takes, where there is a clock; a test may slow the disk down. */
+  syncMs: number
 
   constructor(options: DiskOptions = {}) {
     this.#options = options
+    this.syncMs = options.syncMs ?? 1
   }
 
   /** @throws NodeError `STORE_LOCKED` while a database is open here. */
@@ -190,7 +193,8 @@ export class SimulatedDatabase implements Database {
   }
 
   #sync(): Promise<void> {
-    const { clock, syncMs = 1 } = this.#options
+    const { clock } = this.#options
+    const { syncMs } = this.#disk
     if (clock === undefined) return Promise.resolve()
     return new Promise((resolve) => {
       clock.after(syncMs, resolve)

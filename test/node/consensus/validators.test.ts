@@ -130,6 +130,26 @@ describe("four validators", () => {
     await checkOneChain()
   })
 
+  for (const seed of ["slow 0", "slow 7"]) {
+    it(`lose none that hears late and writes slowly, and so fetches what it judges (${seed})`, async () => {
+      world = new LedgerWorld(5, seed, { validators: 4, link: { delayMs: 20 } })
+      await world.start()
+      const slow = world.node(2)
+      slow.disk.syncMs = 400
+      for (const { post } of [world.node(0), world.node(1), world.node(3)]) {
+        world.network.setLink(post.peer, slow.post.peer, { jitterMs: 400 })
+      }
+      for (let round = 0; round < 30; round++) {
+        await world.during(world.node(4).submit())
+        await world.clock.runFor(300)
+      }
+      await world.untilQuiet(MINUTE_MS)
+      expect(slow.refusal).toBeUndefined()
+      expect(slow.warnings).toEqual([])
+      await checkOneChain()
+    })
+  }
+
   it("heal what rotted on one of their disks from the others", async () => {
     for (let round = 0; round < 3; round++) await record()
     const node = world.node(1)
