@@ -29,7 +29,7 @@ import type { ConsensusEvent, ConsensusState, Place } from "../../ledger/state.t
 import { validatorIndex, type ValidatorSet } from "../../ledger/validators.ts"
 import type { Signer } from "../../protocol/entry.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
-import { BLOCK_LINGER_MS, RESUBMIT_BYTES_MAX } from "../../protocol/limits.ts"
+import { RESUBMIT_BYTES_MAX } from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
 import { encodeBlob, encodeNumber, PROTOCOLS } from "../../protocol/wire.ts"
 import type { Clock, Timer } from "../clock.ts"
@@ -37,6 +37,7 @@ import { NodeError } from "../errors.ts"
 import type { PeerKey, Transport } from "../network/transport.ts"
 import type { BlockStore } from "../store/blocks.ts"
 import { keptOperations } from "./blame.ts"
+import { BlockPace } from "./block-pace.ts"
 import type { Finality } from "./finality.ts"
 import { Heads } from "./heads.ts"
 import { Intake } from "./intake.ts"
@@ -98,6 +99,7 @@ export class Validator {
   readonly #config: ConsensusConfig
   readonly #packets: Packets
   readonly #journal: Journal
+  readonly #pace: BlockPace
   #probe: Probe | undefined
   #events: ConsensusEvent[] = []
   #state: ConsensusState | undefined
@@ -110,8 +112,6 @@ export class Validator {
   /** Blocks whose judgement waits for the directory. */
   #parked: Extract<ConsensusEffect, { type: "checkBlock" }>[] = []
   #timer: Timer | undefined
-  #lingerTimer: Timer | undefined
-  #lastBlockMs = -BLOCK_LINGER_MS
   /** The log's records between the start and the first vote. */
   #recalled: readonly ConsensusRecord[] | undefined
 
@@ -133,6 +133,7 @@ export class Validator {
     const hasWork = (parent: Uint8Array): boolean => this.#heads.hasWork(parent)
     this.#config = { suite, chainId, validators, self, sign: keys.sign, deltaMs, hasWork }
     this.#journal = new Journal(keys.wal, keys.records)
+    this.#pace = new BlockPace(parts.clock, () => this.#collected())
     this.#packets = new Packets({
       transport,
       epoch,
@@ -178,7 +179,7 @@ export class Validator {
     this.#isRunning = false
     this.#probe?.stop()
     this.#timer?.cancel()
-    this.#lingerTimer?.cancel()
+    this.#pace.stop()
   }
 
   status(): ValidatorStatus {
@@ -319,7 +320,7 @@ export class Validator {
       case "buildBlock":
         this.#wanted = { view: effect.view, parent: effect.parent }
         if (effect.isClosing) this.#build(true)
-        else this.#linger()
+        else this.#pace.ask()
         return
       case "checkBlock":
         this.#judge(effect)
@@ -401,24 +402,13 @@ export class Validator {
 
   // --- blocks --------------------------------------------------------------------------------
 
-  /** Builds at once after a quiet spell; right after a block it collects for a while. */
-  #linger(): void {
-    const { clock } = this.#parts
-    if (this.#lingerTimer !== undefined) return
-    const waitMs = this.#lastBlockMs + BLOCK_LINGER_MS - clock.monotonicMs()
-    if (waitMs <= 0) {
+  #collected(): void {
+    try {
       this.#build(false)
-      return
+      this.#work()
+    } catch (error) {
+      this.#fail(error)
     }
-    this.#lingerTimer = clock.after(waitMs, () => {
-      this.#lingerTimer = undefined
-      try {
-        this.#build(false)
-        this.#work()
-      } catch (error) {
-        this.#fail(error)
-      }
-    })
   }
 
   #build(isClosing: boolean): void {
@@ -428,7 +418,7 @@ export class Validator {
     const { view, parent } = wanted
     const { clock } = this.#parts
     const block = this.#heads.build(parent.hash, view, isClosing, clock.now())
-    if (block !== undefined) this.#lastBlockMs = clock.monotonicMs()
+    if (block !== undefined) this.#pace.seen()
     this.#events.push({ type: "blockBuilt", view, block })
   }
 
@@ -451,7 +441,7 @@ export class Validator {
     }
     const { verdict, why } = judgement
     if (why !== undefined) log.warn("CONSENSUS_BLOCK", { view: block.header.view, message: why })
-    if (verdict === "valid") this.#lastBlockMs = clock.monotonicMs()
+    if (verdict === "valid") this.#pace.seen()
     this.#events.push({ type: "blockChecked", hash, verdict })
   }
 
