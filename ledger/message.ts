@@ -2,12 +2,14 @@
  * What validators say to each other (LEDGER §8.4).
  *
  * A packet is what goes to one validator at one time: version u8 ‖ epoch u32 ‖ final view u64 ‖
- * messages. A message is type u8 ‖ length u32 ‖ body. Every packet carries the sender's final view,
- * so that whoever is ahead can help (R9); a packet without messages is the heartbeat.
+ * run[16] ‖ messages. A message is type u8 ‖ length u32 ‖ body. Every packet carries the sender's
+ * final view, so that whoever is ahead can help (R9), and the nonce of its run, so that two
+ * machines with one key are seen (§9.4); a packet without messages is the heartbeat.
  */
 
 import { FieldReader, FieldWriter } from "../protocol/fields.ts"
 import {
+  BOOT_NONCE_BYTES,
   FETCH_VIEWS_MAX,
   HASH_BYTES,
   PACKET_MESSAGES_MAX,
@@ -33,16 +35,22 @@ export type Message =
   /** Nothing but the final view that every packet carries. */
   | { readonly type: "heartbeat" }
 
-export interface Packet {
+/** What every packet begins with. */
+export interface PacketHead {
   readonly epoch: number
   readonly finalView: number
+  /** Nonce of the sender's run, 16 bytes (§9.4). */
+  readonly run: Uint8Array
+}
+
+export interface Packet extends PacketHead {
   readonly messages: readonly Message[]
 }
 
-const VERSION = 1
+const VERSION = 2
 const TYPES = { vote: 1, certificate: 2, proposal: 3, fetch: 4, fetchBlock: 5, block: 6 } as const
 const MESSAGE_HEAD_BYTES = 1 + 4
-export const PACKET_HEAD_BYTES: number = 1 + 4 + 8
+export const PACKET_HEAD_BYTES: number = 1 + 4 + 8 + BOOT_NONCE_BYTES
 
 /** One message as it stands in a packet; nothing for a heartbeat. */
 export function encodeMessage(message: Message): Uint8Array {
@@ -78,13 +86,10 @@ function encodeBody(message: Exclude<Message, { type: "heartbeat" }>): Uint8Arra
 }
 
 /** A packet of messages that are encoded. */
-export function encodePacket(
-  epoch: number,
-  finalView: number,
-  messages: readonly Uint8Array[],
-): Uint8Array {
+export function encodePacket(head: PacketHead, messages: readonly Uint8Array[]): Uint8Array {
   const length = messages.reduce((sum, message) => sum + message.length, PACKET_HEAD_BYTES)
-  const writer = new FieldWriter(length).u8(VERSION).u32(epoch).u64(finalView)
+  const { epoch, finalView, run } = head
+  const writer = new FieldWriter(length).u8(VERSION).u32(epoch).u64(finalView).bytes(run)
   for (const message of messages) writer.bytes(message)
   return writer.finish()
 }
@@ -95,9 +100,7 @@ export function encodePacket(
  */
 export function decodePacket(suite: Suite, bytes: Uint8Array): Packet {
   const reader = new FieldReader(bytes, "packet")
-  reader.version(VERSION)
-  const epoch = reader.u32("epoch")
-  const finalView = reader.u64("final view")
+  const head = readHead(reader)
   const messages: Message[] = []
   while (reader.left > 0) {
     if (messages.length === PACKET_MESSAGES_MAX) {
@@ -107,7 +110,21 @@ export function decodePacket(suite: Suite, bytes: Uint8Array): Packet {
     const length = reader.u32("message length", VOTE_BYTES + STORED_BLOCK_BYTES_MAX)
     messages.push(decodeMessage(suite, type, reader.view("message", length)))
   }
-  return { epoch, finalView, messages }
+  return { ...head, messages }
+}
+
+/** The beginning of a packet alone. @throws ProtocolError `CODEC_*`. */
+export function decodePacketHead(bytes: Uint8Array): PacketHead {
+  return readHead(new FieldReader(bytes, "packet"))
+}
+
+function readHead(reader: FieldReader): PacketHead {
+  reader.version(VERSION)
+  return {
+    epoch: reader.u32("epoch"),
+    finalView: reader.u64("final view"),
+    run: reader.bytes("run", BOOT_NONCE_BYTES),
+  }
 }
 
 function decodeMessage(suite: Suite, type: number, body: Uint8Array): Message {

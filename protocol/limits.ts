@@ -318,9 +318,7 @@ export const RECEIPTS_STATEMENT_BYTES_MAX = 128
 export const RECEIPTS_PATH_HASHES_MAX = 8
 /** Largest batch of receipts as it travels. */
 export const RECEIPTS_BYTES_MAX = 1 * MIB
-/**
- * Longest wait before a batch of receipts is flushed; FLASH, OVERRIDE and signals flush at once.
- */
+/** Longest wait before receipts are flushed together; FLASH, OVERRIDE and signals do not wait. */
 export const RECEIPTS_FLUSH_MS = 5 * SECOND_MS
 /** Shortest interval between two anchored roots of receipts. */
 export const RECEIPTS_ANCHOR_MS = 60 * SECOND_MS
@@ -405,6 +403,8 @@ export const SMALL_AEAD_BYTES_MAX = 256
 export const RETRY_MIN_MS = 500
 export const RETRY_MAX_MS = 5 * MINUTE_MS
 export const RETRY_MAX_FLASH_MS = 60 * SECOND_MS
+/** A short request is taken to be lost after so many times the wait before its next attempt. */
+export const SHORT_TIMEOUT_RETRIES = 8
 /** Cables that one addressee may have waiting here. */
 export const OUTBOX_CABLES_PER_PEER_MAX = 10_000
 /** Envelopes kept for others, in bytes. */

@@ -24,6 +24,8 @@ export interface PacketsParts {
   readonly transport: Pick<Transport, "request" | "connected">
   readonly epoch: number
   readonly finalView: () => number
+  /** Nonce of our run (LEDGER §9.4). */
+  readonly run: Uint8Array
   /** Transport key of each validator, by its number; undefined for ourselves. */
   readonly peers: readonly (PeerKey | undefined)[]
   /** Something that is no refusal went wrong. */
@@ -106,8 +108,8 @@ export class Packets {
   }
 
   async #send(peer: PeerKey, lane: Lane, messages: readonly Uint8Array[]): Promise<void> {
-    const { transport, epoch, finalView } = this.#parts
-    const packet = encodePacket(epoch, finalView(), messages)
+    const { transport, epoch, finalView, run } = this.#parts
+    const packet = encodePacket({ epoch, finalView: finalView(), run }, messages)
     this.sentBytes += packet.length
     try {
       const { timeoutMs } = lane

@@ -17,7 +17,12 @@ import {
 } from "../../ledger/run.ts"
 import type { ValidatorSet } from "../../ledger/validators.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
-import { RETRY_MAX_MS, RETRY_MIN_MS, STATUS_BYTES_MAX } from "../../protocol/limits.ts"
+import {
+  REDIAL_MAX_MS,
+  RETRY_MIN_MS,
+  SHORT_TIMEOUT_RETRIES,
+  STATUS_BYTES_MAX,
+} from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
 import { decodeBlob, encodeBlob, PROTOCOLS } from "../../protocol/wire.ts"
 import type { Clock, Timer } from "../clock.ts"
@@ -72,7 +77,7 @@ export interface ProbeParts {
   readonly suite: Suite
   readonly chainId: Uint8Array
   readonly validators: ValidatorSet
-  readonly transport: Pick<Transport, "request" | "connected" | "onContact">
+  readonly transport: Pick<Transport, "request" | "onContact">
   readonly clock: Clock
   readonly peers: readonly PeerKey[]
   readonly run: Run
@@ -83,12 +88,16 @@ export interface ProbeParts {
   readonly onBug: (error: unknown) => void
 }
 
-/** Asks until enough have answered. */
+/**
+ * Asks until enough have answered. It does not wait for contact: the question goes as soon as its
+ * own lane stands, and a peer that cannot be reached is asked again when it can, or after a while.
+ */
 export class Probe {
   readonly #parts: ProbeParts
   readonly #clear = new Set<PeerKey>()
   readonly #asking = new Set<PeerKey>()
-  readonly #timers = new Set<Timer>()
+  /** When those that did not answer are asked again. */
+  readonly #timers = new Map<PeerKey, Timer>()
   #leave: (() => void) | undefined
   #isOver = false
 
@@ -103,19 +112,18 @@ export class Probe {
     this.#leave = transport.onContact((peer, state) => {
       if (state === "up" && peers.includes(peer)) this.#ask(peer, RETRY_MIN_MS)
     })
-    for (const peer of transport.connected()) {
-      if (peers.includes(peer)) this.#ask(peer, RETRY_MIN_MS)
-    }
+    for (const peer of peers) this.#ask(peer, RETRY_MIN_MS)
   }
 
   stop(): void {
     this.#isOver = true
     this.#leave?.()
-    for (const timer of this.#timers) timer.cancel()
+    for (const timer of this.#timers.values()) timer.cancel()
   }
 
   #ask(peer: PeerKey, retryMs: number): void {
     if (this.#isOver || this.#clear.has(peer) || this.#asking.has(peer)) return
+    this.#timers.get(peer)?.cancel()
     this.#asking.add(peer)
     this.#exchange(peer, retryMs).catch(this.#parts.onBug)
   }
@@ -124,7 +132,9 @@ export class Probe {
     const { suite, chainId, validators, transport, clock, run, onContradiction } = this.#parts
     try {
       const request = encodeBlob(encodeRun(run))
-      const answer = await transport.request(peer, PROTOCOLS.boot, request)
+      // A lost question should not cost a vote for half a minute; a slow line gets more each time.
+      const timeoutMs = Math.min(SHORT_TIMEOUT_RETRIES * retryMs, PROTOCOLS.boot.timeoutMs)
+      const answer = await transport.request(peer, PROTOCOLS.boot, request, { timeoutMs })
       const kept = decodeRun(decodeBlob(answer, "run answer", STATUS_BYTES_MAX))
       // Signed by our own key or nothing: a peer can withhold what it saw, never invent it.
       verifyRun(suite, chainId, kept, validators)
@@ -139,12 +149,11 @@ export class Probe {
       this.#judge()
     } catch (error) {
       if (!(error instanceof TarbartaError)) throw error
-      if (this.#isOver || !transport.connected().includes(peer)) return
+      if (this.#isOver) return
       const timer = clock.after(retryMs, () => {
-        this.#timers.delete(timer)
-        this.#ask(peer, Math.min(2 * retryMs, RETRY_MAX_MS))
+        this.#ask(peer, Math.min(2 * retryMs, REDIAL_MAX_MS))
       })
-      this.#timers.add(timer)
+      this.#timers.set(peer, timer)
     } finally {
       this.#asking.delete(peer)
     }

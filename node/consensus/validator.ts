@@ -138,6 +138,7 @@ export class Validator {
       transport,
       epoch,
       finalView: () => this.#state?.final.view ?? finality.head.view,
+      run: keys.run.nonce,
       peers: parts.peers.map((peer, index) => (index === self ? undefined : peer)),
       onBug: onFatal,
     })

@@ -2,6 +2,7 @@ import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import {
   decodePacket,
+  decodePacketHead,
   encodeMessage,
   encodePacket,
   type Message,
@@ -41,16 +42,22 @@ const MESSAGES: readonly Message[] = [
   { type: "block", block },
 ]
 
-const encodeIt = ({ epoch, finalView, messages }: Packet): Uint8Array =>
-  encodePacket(epoch, finalView, messages.map(encodeMessage))
+const run = named("run").slice(0, 16)
+const HEAD = { epoch: 0, finalView: 0, run }
+
+const encodeIt = ({ messages, ...head }: Packet): Uint8Array =>
+  encodePacket(head, messages.map(encodeMessage))
 const decodeIt = (bytes: Uint8Array): Packet => decodePacket(suite, bytes)
 
 describe("a packet", () => {
   it("carries every kind of message, and none at all", () => {
-    const packet = { epoch: 3, finalView: 77, messages: MESSAGES }
+    const packet = { epoch: 3, finalView: 77, run, messages: MESSAGES }
     expect(decodeIt(encodeIt(packet))).toEqual(packet)
-    const heartbeat = { epoch: 0, finalView: 0, messages: [] }
-    expect(encodeIt(heartbeat)).toHaveLength(13)
+    const { messages, ...head } = packet
+    expect(messages.length).toBeGreaterThan(0)
+    expect(decodePacketHead(encodeIt(packet))).toEqual(head)
+    const heartbeat = { epoch: 0, finalView: 0, run, messages: [] }
+    expect(encodeIt(heartbeat)).toHaveLength(29)
     expect(decodeIt(encodeIt(heartbeat))).toEqual(heartbeat)
     expect(encodeMessage({ type: "heartbeat" })).toHaveLength(0)
   })
@@ -59,23 +66,23 @@ describe("a packet", () => {
     const check = (bytes: Uint8Array): unknown => refusal(() => decodeIt(bytes))
     const message = encodeMessage({ type: "vote", vote })
     const many = Array.from({ length: PACKET_MESSAGES_MAX + 1 }, () => message)
-    expect(check(encodePacket(0, 0, many.slice(1)))).toBeUndefined()
-    expect(check(encodePacket(0, 0, many))).toBe("MESSAGE_INVALID")
+    expect(check(encodePacket(HEAD, many.slice(1)))).toBeUndefined()
+    expect(check(encodePacket(HEAD, many))).toBe("MESSAGE_INVALID")
     const unknown = message.slice()
     unknown[0] = 9
-    expect(check(encodePacket(0, 0, [unknown]))).toBe("MESSAGE_INVALID")
+    expect(check(encodePacket(HEAD, [unknown]))).toBe("MESSAGE_INVALID")
     for (const [fromView, toView] of [
       [0, 1],
       [5, 4],
       [1, 1 + FETCH_VIEWS_MAX],
     ] as const) {
       const ask = encodeMessage({ type: "fetch", fromView, toView })
-      expect(check(encodePacket(0, 0, [ask]))).toBe("MESSAGE_INVALID")
+      expect(check(encodePacket(HEAD, [ask]))).toBe("MESSAGE_INVALID")
     }
   })
 
   it("decodes canonically from any bytes or is refused with a code", () => {
-    const bytes = encodeIt({ epoch: 0, finalView: 5, messages: MESSAGES })
+    const bytes = encodeIt({ epoch: 0, finalView: 5, run, messages: MESSAGES })
     const codes = /^(canonical$|CODEC_|VOTE_|CERTIFICATE_|MESSAGE_|BLOCK_|BATCH_|ENTRY_)/
     fc.assert(
       fc.property(fc.nat(bytes.length * 8 - 1), fc.nat(bytes.length), (bit, end) => {

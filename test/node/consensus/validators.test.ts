@@ -10,6 +10,7 @@ import { named } from "../../support/ledger.ts"
 const VALIDATORS = 4
 const POSTS = 6
 const MINUTE_MS = 60_000
+const HEAD = { epoch: 0, finalView: 0, run: new Uint8Array(16) }
 
 let world: LedgerWorld
 
@@ -220,7 +221,7 @@ describe("what a validator may not do", () => {
     world.node(3).crash()
     for (const name of ["one", "other"]) {
       const vote = voteBy(3, "notarize", view, named(name))
-      const packet = encodePacket(0, 0, [encodeMessage({ type: "vote", vote })])
+      const packet = encodePacket(HEAD, [encodeMessage({ type: "vote", vote })])
       for (let to = 0; to < 3; to++) await say(3, to, PROTOCOLS.consensus, packet)
     }
     await world.clock.runFor(MINUTE_MS)
@@ -233,7 +234,7 @@ describe("what a validator may not do", () => {
 
   it("is refused when a mission that is no validator votes", async () => {
     const vote = voteBy(3, "notarize", 1, named("one"))
-    const packet = encodePacket(0, 0, [encodeMessage({ type: "vote", vote })])
+    const packet = encodePacket(HEAD, [encodeMessage({ type: "vote", vote })])
     world.node(4).crash()
     await expect(say(4, 0, PROTOCOLS.consensus, packet)).rejects.toMatchObject({
       refusal: "PEER_DENIED",
@@ -245,12 +246,11 @@ describe("what a validator may not do", () => {
     const message = encodeMessage({ type: "vote", vote })
     world.node(3).crash()
     const cases = [
-      [encodePacket(1, 0, [message]), "MESSAGE_INVALID"],
-      [encodePacket(0, 0, [message]).subarray(0, 100), "CODEC_TRUNCATED"],
+      [encodePacket({ ...HEAD, epoch: 1 }, [message]), "MESSAGE_INVALID"],
+      [encodePacket(HEAD, [message]).subarray(0, 100), "CODEC_TRUNCATED"],
       [
         encodePacket(
-          0,
-          0,
+          HEAD,
           Array.from({ length: 65 }, () => message),
         ),
         "MESSAGE_INVALID",
