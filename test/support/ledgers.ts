@@ -159,7 +159,7 @@ export class LedgerNode {
   constructor(world: LedgerWorld, post: MinistryPost) {
     this.#world = world
     this.post = post
-    this.disk = new SimulatedDisk({ clock: world.clock, syncMs: 1 })
+    this.disk = new SimulatedDisk({ clock: world.clock, syncMs: world.syncMs })
     this.wal = new SimulatedLogFile(world.clock, post.code)
   }
 
@@ -300,12 +300,15 @@ export class LedgerWorld {
   readonly ministry: Ministry
   readonly random: (length: number) => Uint8Array
   readonly nodes: readonly LedgerNode[]
+  /** How long a disk takes to make a write of the database durable. */
+  readonly syncMs: number
 
   constructor(
     count: number,
     seed: string | number,
-    options: MinistryOptions & { link?: Partial<Link> } = {},
+    options: MinistryOptions & { link?: Partial<Link>; syncMs?: number } = {},
   ) {
+    this.syncMs = options.syncMs ?? 1
     this.clock = createVirtualClock()
     this.random = seededRandom(`ledgers ${seed}`)
     this.network = createSimulatedNetwork({
