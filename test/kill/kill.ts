@@ -2,12 +2,15 @@
  * Kill -9 over sender, recipient and headquarters in mid-traffic (docs/ARCHITECTURE, "What an
  * acknowledgement promises").
  *
- *   npm run test:kill -- [--cycles N] [--seed TEXT]
+ *   npm run test:kill -- [--cycles N] [--seed TEXT] [--validators N]
  *
  * A sender that was told "queued" must find its cable at every addressee, once, whatever is killed
  * and whenever: a life may end while it sends, stores, answers, or is still starting. Nobody helps:
  * a node that does not start again by itself is a failure too. The exit code is 1 when a cable was
  * lost, shown twice or not registered, and when a node needed help.
+ *
+ * Headquarters alone validates, or the first so many posts do: then those that are killed are most
+ * of the validators, and nothing is final while two of four are starting.
  */
 
 import { parseArgs } from "node:util"
@@ -18,6 +21,9 @@ import { ProcessNetwork, until, type ProcessPost } from "../support/processes.ts
 import { randomInt, seededRandom } from "../support/rng.ts"
 
 const CYCLES = 200
+/** Those that are killed, then those that validate beside them. */
+const POSTS = ["DAC", "LON", "DEL", "NBO", "PAR", "OTT", "TYO"]
+const KILLED = 3
 /** A kill comes this long after the one before, or after the victim was ready, at most. */
 const PAUSE_MAX_MS = 2_000
 /**
@@ -252,23 +258,34 @@ function print(line: string): void {
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
-    options: { cycles: { type: "string" }, seed: { type: "string" } },
+    options: {
+      cycles: { type: "string" },
+      seed: { type: "string" },
+      validators: { type: "string", default: "1" },
+    },
   })
+  const validators = Number(values.validators)
+  if (!Number.isSafeInteger(validators) || validators < 1 || validators > POSTS.length) {
+    process.stderr.write(`test:kill: error: --validators: expected 1 … ${POSTS.length}\n`)
+    return 2
+  }
   const cycles = Number(values.cycles ?? CYCLES)
   if (!Number.isSafeInteger(cycles) || cycles < 1) {
     process.stderr.write("test:kill: error: --cycles: expected a whole number from 1 on\n")
     return 2
   }
   const seed = values.seed ?? Date.now().toString(36)
-  print(`seed ${seed}, ${cycles} cycles`)
-  const network = await ProcessNetwork.start(["DAC", "LON", "DEL"])
+  print(`seed ${seed}, ${cycles} cycles, ${validators} validating`)
+  const posts = POSTS.slice(0, Math.max(KILLED, validators))
+  const network = await ProcessNetwork.start(posts, { validators })
   try {
     await until("first contact", async () => {
       const { connected } = await network.at("LON").client.status()
       return connected.includes("DAC")
     })
     const isWell = await new KillRun(network, seed).run(cycles)
-    if (!isWell) print(`FAILED: run it again with --cycles ${cycles} --seed ${seed}`)
+    const again = `--cycles ${cycles} --seed ${seed} --validators ${validators}`
+    if (!isWell) print(`FAILED: run it again with ${again}`)
     return isWell ? 0 : 1
   } finally {
     await network.remove()

@@ -12,6 +12,7 @@ import { decodeFinalBlock } from "../../ledger/block.ts"
 import { validatorPolicy, type Policy } from "../../ledger/policy.ts"
 import { decodeProof, verifyProof } from "../../ledger/proof.ts"
 import { createValidatorSet } from "../../ledger/validators.ts"
+import { TarbartaError } from "../../protocol/errors.ts"
 import { Directory } from "../../protocol/directory.ts"
 import { bytesToHex } from "@noble/hashes/utils.js"
 import type { ProcessNetwork, ProcessPost } from "../support/processes.ts"
@@ -20,8 +21,10 @@ const SETTLE_MS = 180_000
 const POLL_MS = 250
 const EVIDENCE_LINES_MAX = 40
 /** Of what nodes wrote, these lines stand for something that must not happen here. */
-const GRAVE =
-  /"level":"error"|_DEAD|"RECORD_|WAL_DAMAGED|LEDGER_REBUILT|STORE_DAMAGED|SUBMIT_CONFLICT/
+const GRAVE = new RegExp(
+  '"level":"error"|"CONSENSUS_|_DEAD"|"RECORD_|WAL_DAMAGED|LEDGER_REBUILT|STORE_DAMAGED|' +
+    "SUBMIT_CONFLICT",
+)
 
 /** What a node said is queued. */
 export interface Acknowledged {
@@ -96,7 +99,8 @@ export class Judge {
     for (;;) {
       const statuses = await this.#statuses()
       const tookMs = performance.now() - startMs
-      if (isSettled(statuses.map(([, status]) => status))) return tookMs
+      const isComplete = statuses.length === this.#network.posts.length
+      if (isComplete && isSettled(statuses.map(([, status]) => status))) return tookMs
       if (tookMs >= SETTLE_MS) {
         for (const [code, status] of statuses) {
           const { height, blockHash, pending, vote, heightSeen } = status
@@ -113,22 +117,19 @@ export class Judge {
   /** Returns how many acknowledged entries are lost; everything else is a finding. */
   async judge(acknowledged: readonly Acknowledged[]): Promise<number> {
     const lost = await this.#lost(acknowledged)
-    const statuses = await this.#statuses()
     for (const post of this.#network.posts) {
       this.readLog(post)
-      const { ended } = post
-      if (ended !== undefined) this.accuse(`${post.code} ended by itself: ${ended.stderr}`)
+      if (!post.isRunning) {
+        const { ended } = post
+        this.accuse(`${post.code} does not run: ${ended?.exit ?? "a signal"} ${ended?.stderr}`)
+        continue
+      }
       const report = await post.client.verifyLedger(() => undefined)
       if (report.ok) continue
       this.accuse(`${post.code}: ledger verify: ${report.error?.code} ${report.error?.message}`)
     }
-    for (const [code, { isValidator, vote, blockHash, rootHash }] of statuses) {
-      const [, first] = statuses[0] ?? ["", undefined]
-      if (isValidator && vote?.state !== "voting") this.accuse(`${code} is ${vote?.state}`)
-      if (blockHash !== first?.blockHash || rootHash !== first.rootHash) {
-        this.accuse(`${code} has another head: ${blockHash} ${rootHash}`)
-      }
-    }
+    // Entries of the nodes' own may have come since: once more, all must end with one head.
+    await this.settle()
     await this.#countBlocks()
     return lost
   }
@@ -140,12 +141,17 @@ export class Judge {
     print(`written by the nodes: ${said.join(", ") || "nothing"}`)
   }
 
+  /** Of the nodes that answer. */
   async #statuses(): Promise<[string, LedgerStatus][]> {
-    return Promise.all(
-      this.#network.posts.map(async ({ code, client }): Promise<[string, LedgerStatus]> => {
-        return [code, await client.ledgerStatus()]
-      }),
-    )
+    const asked = this.#network.posts.map(async ({ code, client }) => {
+      try {
+        return [[code, await client.ledgerStatus()] satisfies [string, LedgerStatus]]
+      } catch (error) {
+        if (!(error instanceof TarbartaError)) throw error
+        return []
+      }
+    })
+    return (await Promise.all(asked)).flat()
   }
 
   /** Every acknowledged entry stands in a final block, at a place of its own, and can be proven. */
