@@ -254,15 +254,18 @@ export class Validator {
 
   // --- turns ---------------------------------------------------------------------------------
 
+  /** In a turn of its own: blocks that were stored meanwhile would not be told to anybody. */
   async #begin(): Promise<void> {
     try {
-      const { state, effects } = await this.#restore()
-      if (!this.#isRunning) return
-      this.#state = state
-      this.#isWorking = true
-      for (const effect of effects) this.#perform(effect)
-      this.#isWorking = false
-      this.#work()
+      await this.#parts.finality.exclusive(async () => {
+        const { state, effects } = await this.#restore()
+        if (!this.#isRunning) return
+        this.#state = state
+        this.#isWorking = true
+        for (const effect of effects) this.#perform(effect)
+        this.#isWorking = false
+        this.#work()
+      })
     } catch (error) {
       if (error instanceof LedgerError) this.#refuse(error.code, error.message)
       else this.#fail(error)

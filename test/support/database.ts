@@ -37,6 +37,8 @@ export class SimulatedDisk {
   isFull = false
   /** How long a sync takes, where there is a clock; a test may slow the disk down. */
   syncMs: number
+  /** How long a read of one value takes, where there is a clock; 0 for a turn of the queue. */
+  readMs = 0
 
   constructor(options: DiskOptions = {}) {
     this.#options = options
@@ -104,7 +106,9 @@ export class SimulatedDatabase implements Database {
 
   async get(key: string): Promise<Uint8Array | undefined> {
     this.#check()
-    return this.#disk.content.get(key)?.slice()
+    const value = this.#disk.content.get(key)?.slice()
+    if (this.#disk.readMs > 0) await this.#wait(this.#disk.readMs)
+    return value
   }
 
   async *range(range: Range): AsyncGenerator<readonly [key: string, value: Uint8Array]> {
@@ -157,7 +161,7 @@ export class SimulatedDatabase implements Database {
       this.#waiting = []
       this.#inFlight = group
       this.#disk.onSync?.()
-      await this.#sync()
+      await this.#wait(this.#disk.syncMs)
       if (this.#isStopped) break
       this.#inFlight = []
       if (this.#failsNext) {
@@ -192,12 +196,11 @@ export class SimulatedDatabase implements Database {
     }
   }
 
-  #sync(): Promise<void> {
+  #wait(durationMs: number): Promise<void> {
     const { clock } = this.#options
-    const { syncMs } = this.#disk
     if (clock === undefined) return Promise.resolve()
     return new Promise((resolve) => {
-      clock.after(syncMs, resolve)
+      clock.after(durationMs, resolve)
     })
   }
 

@@ -151,6 +151,32 @@ describe("four validators", () => {
     })
   }
 
+  it("know every block that one of them stored while it took up its votes", async () => {
+    const node = world.node(3)
+    const slowly = [world.node(1), world.node(2)]
+    const setLinks = (delayMs: number): void => {
+      for (const { post } of slowly) {
+        world.network.setLink(node.post.peer, post.peer, { delayMs }, true)
+      }
+    }
+    await record()
+    node.crash()
+    await record()
+    // Headquarters gives it the block at once; that it may vote is known while it writes the block.
+    setLinks(2_000)
+    await world.during(node.start())
+    node.disk.syncMs = 20_000
+    node.disk.readMs = 20_000
+    await world.clock.runUntil(() => node.ledger.validatorStatus()?.state === "voting", MINUTE_MS)
+    node.disk.syncMs = 1
+    node.disk.readMs = 0
+    setLinks(20)
+    await world.untilQuiet(MINUTE_MS)
+    world.node(2).crash()
+    await record()
+    await checkOneChain()
+  })
+
   it("heal what rotted on one of their disks from the others", async () => {
     for (let round = 0; round < 3; round++) await record()
     const node = world.node(1)
