@@ -86,8 +86,8 @@ export function certifiedHeader(header: Header, { links }: BlockFinality): Heade
 /** SHA-256(label ‖ header). */
 export function blockHash(suite: Suite, header: Header): Uint8Array {
   const label = labelBytes(LABELS.block)
-  const hashed = new FieldWriter(label.length + BLOCK_HEADER_BYTES)
-  return suite.sha256(hashed.bytes(label).bytes(encodeHeader(header)).finish())
+  const hashed = new FieldWriter(label.length + BLOCK_HEADER_BYTES).bytes(label)
+  return suite.sha256(writeHeader(hashed, header).finish())
 }
 
 /**
@@ -95,7 +95,11 @@ export function blockHash(suite: Suite, header: Header): Uint8Array {
  * batches_hash[32] ‖ time_ms u64 ‖ flags u8 ‖ next_epoch_hash[32].
  */
 export function encodeHeader(header: Header): Uint8Array {
-  return new FieldWriter(BLOCK_HEADER_BYTES)
+  return writeHeader(new FieldWriter(BLOCK_HEADER_BYTES), header).finish()
+}
+
+function writeHeader(writer: FieldWriter, header: Header): FieldWriter {
+  return writer
     .u8(HEADER_VERSION)
     .u32(header.epoch)
     .u64(header.view)
@@ -107,7 +111,6 @@ export function encodeHeader(header: Header): Uint8Array {
     .u64(header.timeMs)
     .u8((header.seal ? FLAG_SEAL : 0) | (header.closing ? FLAG_CLOSING : 0))
     .bytes(header.nextEpochHash)
-    .finish()
 }
 
 /** @throws ProtocolError `CODEC_*`; {@link LedgerError} `BLOCK_INVALID`. */

@@ -97,6 +97,13 @@ export function verifyCertificate(
   if (count > validators.quorum) throw new LedgerError("CERTIFICATE_INVALID", `${name}: ${why}`)
 }
 
+/** One validator's vote in a certificate; undefined when it has none there. */
+export function voteIn(certificate: Certificate, signer: number): Vote | undefined {
+  const { kind, epoch, view, blockHash, signers, signatures } = certificate
+  const signature = signatures[signers.indexOf(signer)]
+  return signature && { kind, epoch, view, blockHash, signer, signature }
+}
+
 /** The votes that a certificate is made of. */
 export function votesOf(certificate: Certificate): Vote[] {
   const { kind, epoch, view, blockHash, signers, signatures } = certificate

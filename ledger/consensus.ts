@@ -15,7 +15,7 @@ import { equalBytes } from "../protocol/bytes.ts"
 import { VOTE_VIEWS_AHEAD, VOTE_VIEWS_BEHIND } from "../protocol/limits.ts"
 import { sendFetches } from "./ancestry.ts"
 import { blockHash, type Block } from "./block.ts"
-import { verifyCertificate, votesOf, type Certificate } from "./certificate.ts"
+import { verifyCertificate, voteIn, votesOf, type Certificate } from "./certificate.ts"
 import { deliver, forgetBelow } from "./delivery.ts"
 import { LedgerError } from "./errors.ts"
 import { arm, giveUp, nextDeadline, repeat } from "./quiescence.ts"
@@ -289,12 +289,10 @@ function admitCertificate(
 /** A certificate that we have already may still hold a vote by our key that we did not cast. */
 function judgeOwn(state: ConsensusState, certificate: Certificate): void {
   const { suite, chainId, validators, self } = state.config
-  if (!certificate.signers.includes(self)) return
-  for (const vote of votesOf(certificate)) {
-    if (vote.signer !== self || isOwn(state, vote)) continue
-    verifyVote(suite, chainId, vote, validators)
-    stopKey(state, vote)
-  }
+  const vote = voteIn(certificate, self)
+  if (vote === undefined || isOwn(state, vote)) return
+  verifyVote(suite, chainId, vote, validators)
+  stopKey(state, vote)
 }
 
 function admitProposal(

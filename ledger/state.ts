@@ -216,8 +216,8 @@ export interface ConsensusState {
 export function viewOf(state: ConsensusState, view: number): View {
   const known = state.views.get(view)
   if (known !== undefined) return known
-  const count = state.config.validators.validators.length
-  const slots = (): (Vote | undefined)[] => Array.from<Vote | undefined>({ length: count })
+  const { validators } = state.config.validators
+  const slots = (): (Vote | undefined)[] => validators.map(() => undefined)
   const fresh: View = {
     view,
     proposal: undefined,

@@ -24,11 +24,12 @@ export function placeVote(state: ConsensusState, vote: Vote): boolean {
 export function countVotes(state: ConsensusState, like: Vote): Certificate | undefined {
   const slots = viewOf(state, like.view).votes[like.kind]
   const { validators } = state.config
-  const equal: Vote[] = []
-  for (const vote of slots) {
-    if (vote !== undefined && equalBytes(vote.blockHash, like.blockHash)) equal.push(vote)
-  }
-  return equal.length < validators.quorum ? undefined : assembleCertificate(equal, validators)
+  const isEqual = (vote: Vote | undefined): vote is Vote =>
+    vote !== undefined && equalBytes(vote.blockHash, like.blockHash)
+  let count = 0
+  for (const vote of slots) if (isEqual(vote)) count += 1
+  if (count < validators.quorum) return undefined
+  return assembleCertificate(slots.filter(isEqual), validators)
 }
 
 /** True when this very vote was verified before. */

@@ -4,6 +4,7 @@
  * 111 bytes: kind u8 ‖ epoch u32 ‖ view u64 ‖ block_hash[32] ‖ signer u16 ‖ signature[64].
  */
 
+import { equalBytes } from "../protocol/bytes.ts"
 import { FieldReader, FieldWriter } from "../protocol/fields.ts"
 import type { Signer } from "../protocol/entry.ts"
 import { LABELS, labelBytes } from "../protocol/labels.ts"
@@ -35,17 +36,35 @@ export interface Vote extends VoteBody {
   readonly signature: Uint8Array
 }
 
-/** label ‖ kind u8 ‖ chain_id[32] ‖ epoch u32 ‖ view u64 ‖ block_hash[32]: what a vote signs. */
+/** The last ballot of each kind, and what its votes sign. */
+const ballots = new Map<VoteKind, VoteBody & { readonly chainId: Uint8Array; bytes: Uint8Array }>()
+
+/**
+ * label ‖ kind u8 ‖ chain_id[32] ‖ epoch u32 ‖ view u64 ‖ block_hash[32]: what a vote signs. Not to
+ * be changed: all votes of a ballot come one after another, and share it.
+ */
 export function voteSignedBytes(chainId: Uint8Array, body: VoteBody): Uint8Array {
+  const { kind, epoch, view, blockHash } = body
+  const last = ballots.get(kind)
+  if (
+    last?.view === view &&
+    last.epoch === epoch &&
+    equalBytes(last.blockHash, blockHash) &&
+    equalBytes(last.chainId, chainId)
+  ) {
+    return last.bytes
+  }
   const label = labelBytes(LABELS.vote)
-  return new FieldWriter(label.length + 1 + HASH_BYTES + 4 + 8 + HASH_BYTES)
+  const bytes = new FieldWriter(label.length + 1 + HASH_BYTES + 4 + 8 + HASH_BYTES)
     .bytes(label)
-    .u8(VOTE_KINDS[body.kind])
+    .u8(VOTE_KINDS[kind])
     .bytes(chainId)
-    .u32(body.epoch)
-    .u64(body.view)
-    .bytes(body.blockHash)
+    .u32(epoch)
+    .u64(view)
+    .bytes(blockHash)
     .finish()
+  ballots.set(kind, { kind, epoch, view, blockHash, chainId, bytes })
+  return bytes
 }
 
 /** Ed25519 is deterministic: the same body signed twice gives the same vote. */
@@ -65,20 +84,19 @@ export function verifyVote(
   vote: Vote,
   validators: ValidatorSet,
 ): void {
-  const name = `${vote.kind} vote for view ${vote.view}`
+  const refuse = (code: "VOTE_INVALID" | "VOTE_SIGNATURE", why: string): never => {
+    throw new LedgerError(code, `${vote.kind} vote for view ${vote.view}: ${why}`)
+  }
   if (vote.epoch !== validators.epoch) {
-    const why = `expected epoch ${validators.epoch}, got ${vote.epoch}`
-    throw new LedgerError("VOTE_INVALID", `${name}: ${why}`)
+    refuse("VOTE_INVALID", `expected epoch ${validators.epoch}, got ${vote.epoch}`)
   }
   const validator = validators.validators[vote.signer]
   if (validator === undefined) {
-    throw new LedgerError("VOTE_INVALID", `${name}: no validator has number ${vote.signer}`)
+    return refuse("VOTE_INVALID", `no validator has number ${vote.signer}`)
   }
-  if (
-    !suite.ed25519Verify(validator.consensusKey, voteSignedBytes(chainId, vote), vote.signature)
-  ) {
-    const why = `signature of validator ${vote.signer} does not verify`
-    throw new LedgerError("VOTE_SIGNATURE", `${name}: ${why}`)
+  const signed = voteSignedBytes(chainId, vote)
+  if (!suite.ed25519Verify(validator.consensusKey, signed, vote.signature)) {
+    refuse("VOTE_SIGNATURE", `signature of validator ${vote.signer} does not verify`)
   }
 }
 

@@ -36,7 +36,8 @@ abstract class Liar implements Actor {
   }
 
   receive(from: number, finalView: number, message: Message): void {
-    if (message.type === "certificate") {
+    // Liars do not believe each other: what they forge would drive them through views alone.
+    if (message.type === "certificate" && !this.cluster.invariants.liars.has(from)) {
       const { view, kind, blockHash: hash } = message.certificate
       const content = this.cluster.contents.of(hash)
       if (kind !== "nullify" && content !== undefined && content.view > this.tip.view) {

@@ -31,7 +31,7 @@ export function runByzantine(one: Case, onTrace?: (line: string) => void): Outco
   } catch (error) {
     red = error instanceof Red ? error.message : String((error as Error).stack)
   }
-  const views = Math.max(...cluster.machines.map(({ state }) => state?.view ?? 0))
+  const { views } = cluster
   return { views, events: cluster.events, digest: cluster.digest, healingMs, red }
 }
 

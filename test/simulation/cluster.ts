@@ -101,6 +101,11 @@ export class Cluster {
     this.actors.push(make(this.actors.length))
   }
 
+  /** Views that a quorum went through to their end: without its certificate nobody enters the next. */
+  get views(): number {
+    return Math.max(...this.machines.map(({ state }) => state?.view ?? 1)) - 1
+  }
+
   startAll(): void {
     for (const machine of this.machines) machine.start()
   }

@@ -16,9 +16,9 @@ let high = 0
 let low = 0
 
 /** Mixes all bytes into `high` and `low`, two words of 32 bits. */
-function mix(bytes: Uint8Array, salt: number): void {
-  let a = 0xdeadbeef ^ salt
-  let b = 0x41c6ce57 ^ salt
+function mix(bytes: Uint8Array): void {
+  let a = 0xdeadbeef
+  let b = 0x41c6ce57
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i] ?? 0
     a = Math.imul(a ^ byte, 2654435761)
@@ -48,7 +48,7 @@ function spread(length: number): Uint8Array {
 
 /** 32 bytes that depend on all of the given ones. */
 export function cheapHash(bytes: Uint8Array): Uint8Array {
-  mix(bytes, 0)
+  mix(bytes)
   return spread(32)
 }
 
@@ -66,20 +66,34 @@ function publicKey(number: number): Uint8Array {
   return key
 }
 
-function saltOf(number: number): number {
-  return Math.imul(number + 1, 0x85ebca6b)
+/** The message that was mixed last: everybody verifies it, and it never changes. */
+let last: Uint8Array | undefined
+let lastHigh = 0
+let lastLow = 0
+
+/** What validator `number` signs a message with, in `high` and `low`. */
+function mixFor(number: number, message: Uint8Array): void {
+  if (message !== last) {
+    mix(message)
+    last = message
+    lastHigh = high
+    lastLow = low
+  }
+  const salt = Math.imul(number + 1, 0x85ebca6b)
+  high = Math.imul(lastHigh ^ salt, 0xcc9e2d51) ^ (lastLow >>> 15)
+  low = Math.imul(lastLow ^ salt, 0x1b873593) ^ (lastHigh >>> 13)
 }
 
 /** What validator `number` signs with. */
 export function signerOf(number: number): Signer {
   return (message) => {
-    mix(message, saltOf(number))
+    mixFor(number, message)
     return spread(64)
   }
 }
 
 function verify(key: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
-  mix(message, saltOf(key[0] ?? 0))
+  mixFor(key[0] ?? 0, message)
   for (let at = 0; at < 64; at += 8) {
     const first = ((signature[at] ?? 0) << 24) | ((signature[at + 1] ?? 0) << 16)
     if ((first | ((signature[at + 2] ?? 0) << 8) | (signature[at + 3] ?? 0)) !== high) return false

@@ -168,7 +168,7 @@ export function runCase(one: Case, onTrace?: (line: string) => void): Outcome {
   } catch (error) {
     red = error instanceof Red ? error.message : String((error as Error).stack)
   }
-  const views = Math.max(...cluster.machines.map(({ state }) => state?.view ?? 0))
+  const { views } = cluster
   return { views, events: cluster.events, digest: cluster.digest, healingMs, red }
 }
 
@@ -176,7 +176,7 @@ function live(cluster: Cluster, mix: Mix, random: Random, isBurst: boolean): num
   cluster.startAll()
   const deadCount = mix.dead?.(cluster.options.count) ?? 0
   const dead = random.shuffle([...cluster.machines]).slice(0, deadCount)
-  const troubleMs = random.between(2_000, 6_000)
+  const troubleMs = isBurst ? random.between(2_000, 6_000) : random.between(4_000, 12_000)
   for (const machine of dead) {
     cluster.schedule.at(random.chance(0.5) ? 0 : random.next() * troubleMs, () => {
       machine.crash()
@@ -194,7 +194,7 @@ function live(cluster: Cluster, mix: Mix, random: Random, isBurst: boolean): num
 
 function planWork(cluster: Cluster, random: Random, troubleMs: number, isBurst: boolean): void {
   let next = 1
-  const bursts = isBurst ? 1 + random.int(3) : 15 + random.int(25)
+  const bursts = isBurst ? 1 + random.int(3) : 30 + random.int(50)
   for (let i = 0; i < bursts; i++) {
     const count = isBurst ? 1 + random.int(12) : 1 + random.int(3)
     const transactions = Array.from({ length: count }, () => next++)
@@ -272,8 +272,9 @@ function boundMs(cluster: Cluster): number {
 }
 
 function isAllFinal(cluster: Cluster, alive: readonly Machine[]): boolean {
-  const { chain } = cluster.invariants
-  return alive.every((machine) => {
-    return machine.isUp && machine.waiting.size === 0 && machine.delivered.height === chain.length
-  })
+  const height = cluster.invariants.chain.length
+  for (const { isUp, waiting, delivered } of alive) {
+    if (!isUp || waiting.size > 0 || delivered.height !== height) return false
+  }
+  return true
 }

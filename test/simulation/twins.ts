@@ -77,7 +77,7 @@ export function runTwins(
       if (blamed <= faultsOf(count)) red = `a fork has ${blamed} culprits: ${error.message}`
     } else red = error instanceof Red ? error.message : String((error as Error).stack)
   }
-  const views = Math.max(...cluster.machines.map(({ state }) => state?.view ?? 0))
+  const { views } = cluster
   return { views, events: cluster.events, digest: cluster.digest, healingMs, red, blamed }
 }
 
