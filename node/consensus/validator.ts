@@ -420,8 +420,7 @@ export class Validator {
     if (wanted === undefined || !this.#isRunning) return
     this.#wanted = undefined
     const { view, parent } = wanted
-    const { clock } = this.#parts
-    const block = this.#heads.build(parent.hash, view, isClosing, clock.now())
+    const block = this.#heads.build(parent.hash, view, isClosing, this.#parts.clock.now())
     if (block !== undefined) this.#pace.seen()
     this.#events.push({ type: "blockBuilt", view, block })
   }
