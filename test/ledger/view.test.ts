@@ -94,6 +94,29 @@ describe("R2: a proposal", () => {
   })
 })
 
+describe("R2: a block that was voted for", () => {
+  const asks = { type: "fetchBlock", hash } as const
+
+  it("is there for whoever asks, though its view is void, and after a restart too", () => {
+    const door = new Door(SELF)
+    door.hear(LEADER, proposal(block))
+    door.hear(LEADER, NULLIFIED)
+    expect(door.hear(LEADER, asks)).toEqual([`send block to ${LEADER}`])
+    expect(door.records.map(({ kind }) => kind)).toEqual(["notarize", "certificate"])
+    const again = new Door(SELF, door.records)
+    again.at(DELTA_MS)
+    expect(again.hear(LEADER, asks)).toContain(`send block to ${LEADER}`)
+  })
+
+  it("is not there when it was never voted for", () => {
+    const door = new Door(SELF)
+    door.verdict = "invalid"
+    door.hear(LEADER, proposal(block))
+    door.hear(LEADER, NULLIFIED)
+    expect(door.hear(LEADER, asks)).toEqual([])
+  })
+})
+
 describe("R3: a notarize certificate", () => {
   it("is answered by a finalize vote, though the block is not here, which is asked for", () => {
     const told = new Door(SELF).hear(LEADER, NOTARIZED)

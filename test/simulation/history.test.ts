@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
 import type { Message } from "../../ledger/message.ts"
+import type { HeldBlock, View } from "../../ledger/state.ts"
 import { faultsOf, leaderOf, quorumOf } from "../../ledger/validators.ts"
 import { Cluster, DEFAULTS, type ClusterOptions } from "./cluster.ts"
 import type { Machine } from "./machine.ts"
@@ -76,6 +77,30 @@ describe("consensus goes on", () => {
         cluster.submit([1, 2, 3])
         cluster.run(4_000)
         expect(cluster.invariants.chain).toEqual([])
+        cluster.mayPass = undefined
+        expectFinal(cluster, [1, 2, 3])
+      }
+    },
+  )
+
+  it.each([[0], [3], [6]])(
+    "when %j of seven alone saw that void views were notarized, has no block, and all crashed",
+    (late) => {
+      for (let seed = 0; seed < 10; seed++) {
+        const cluster = clusterOf(7, seed)
+        cluster.mayPass = (_from, to, message) => mayBeLate(to.identity === late, message)
+        cluster.startAll()
+        cluster.submit([1, 2, 3])
+        cluster.run(8_000)
+        const { views, blocks } = machine(cluster, late).state ?? {}
+        const isNotarized = ({ view, certificates }: View): boolean =>
+          certificates.notarize !== undefined && leaderOf(cluster.set, view) !== late
+        expect([...(views?.values() ?? [])].filter(isNotarized).length).toBeGreaterThan(1)
+        expect([...(blocks?.values() ?? [])].every(isBy(cluster, late))).toBe(true)
+        cluster.mayPass = (_from, _to, message) => isNullifying(message)
+        cluster.run(16_000)
+        expect(cluster.invariants.chain).toEqual([])
+        crashAll(cluster)
         cluster.mayPass = undefined
         expectFinal(cluster, [1, 2, 3])
       }
@@ -194,6 +219,22 @@ describe("a validator", () => {
     }
   })
 })
+
+function isNullifying(message: Message): boolean {
+  if (message.type === "vote") return message.vote.kind === "nullify"
+  return message.type === "certificate" && message.certificate.kind === "nullify"
+}
+
+/** Blocks reach all but one, and notarize votes that one alone. */
+function mayBeLate(isLate: boolean, message: Message): boolean {
+  if (message.type === "certificate" || isNullifying(message)) return isNullifying(message)
+  return message.type === "vote" ? isLate && message.vote.kind === "notarize" : !isLate
+}
+
+/** Whether a block is of a view that this validator leads. */
+function isBy(cluster: Cluster, identity: number): (held: HeldBlock) => boolean {
+  return ({ block }) => leaderOf(cluster.set, block.header.view) === identity
+}
 
 /** Notarize votes and certificates reach the holders alone, everything else but F the others. */
 function maySplit(isHolder: boolean, message: Message): boolean {

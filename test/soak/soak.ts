@@ -64,14 +64,16 @@ class SoakRun {
   async run(seconds: number, lines: Lines): Promise<boolean> {
     const endMs = performance.now() + seconds * 1_000
     lines.weather = "bad"
+    this.#finalMs = performance.now()
     const senders = this.#network.posts.map(async (post) => this.#send(post))
     const watchers = this.#network.posts.map(async (post) => this.#watch(post))
     while (performance.now() + KILL_EVERY_MS < endMs) {
       await sleep(KILL_EVERY_MS)
       await this.#kill()
     }
-    await sleep(endMs - performance.now())
+    await sleep(Math.max(0, endMs - performance.now()))
     this.#isOver = true
+    this.#notePause()
     await Promise.all(senders)
     lines.weather = "steady"
     await Promise.all(this.#starting.values())
@@ -169,12 +171,15 @@ class SoakRun {
 
   #noteHeight(height: number): void {
     if (height <= this.#finalHeight) return
-    const nowMs = performance.now()
-    if (this.#finalHeight > 0 && !this.#isOver) {
-      this.#longestPauseMs = Math.max(this.#longestPauseMs, nowMs - this.#finalMs)
-    }
     this.#finalHeight = height
-    this.#finalMs = nowMs
+    if (!this.#isOver) this.#notePause()
+    this.#finalMs = performance.now()
+  }
+
+  /** Of the time while all hand in, the one that still lasts at its end included. */
+  #notePause(): void {
+    const pauseMs = performance.now() - this.#finalMs
+    this.#longestPauseMs = Math.max(this.#longestPauseMs, pauseMs)
   }
 
   #report(lines: Lines, lost: number, settledMs: number): void {

@@ -4,8 +4,10 @@
  */
 
 import { assembleCertificate, type Certificate } from "../../ledger/certificate.ts"
-import { createConsensus, step } from "../../ledger/consensus.ts"
+import { step } from "../../ledger/consensus.ts"
 import type { Message } from "../../ledger/message.ts"
+import type { ConsensusRecord } from "../../ledger/record.ts"
+import { restoreConsensus } from "../../ledger/restore.ts"
 import type {
   ConsensusEffect,
   ConsensusEvent,
@@ -34,11 +36,14 @@ export function certify(
 
 export class Door {
   readonly state: ConsensusState
+  /** What its log has. */
+  readonly records: ConsensusRecord[] = []
   nowMs = 0
   hasWork = false
   verdict: Verdict = "valid"
 
-  constructor(self: number) {
+  /** A new validator, or one that starts again with the log of its last life. */
+  constructor(self: number, records: readonly ConsensusRecord[] = []) {
     const config = {
       suite,
       chainId: CHAIN_ID,
@@ -48,15 +53,28 @@ export class Door {
       deltaMs: DELTA_MS,
       hasWork: (): boolean => this.hasWork,
     }
-    this.state = createConsensus(config, { view: 0, height: 0, hash: CHAIN_ID }, undefined, 0)
+    const founding = { view: 0, height: 0, hash: CHAIN_ID }
+    const { state, effects } = restoreConsensus(config, founding, undefined, records, 0)
+    this.state = state
+    this.records.push(...records)
+    this.#answer(effects)
   }
 
   /** What an event and the answers of disk and judge lead to, but for timers. */
   on(event: ConsensusEvent): string[] {
     const effects = step(this.state, event, this.nowMs)
     const told = effects.filter(({ type }) => type !== "timer").map(describeEffect)
+    return [...told, ...this.#answer(effects)]
+  }
+
+  /** What disk and judge say to effects, and what that leads to. */
+  #answer(effects: readonly ConsensusEffect[]): string[] {
+    const told: string[] = []
     for (const effect of effects) {
-      if (effect.type === "persist") told.push(...this.on({ type: "persisted", seq: effect.seq }))
+      if (effect.type === "persist") {
+        this.records.push(effect.record)
+        told.push(...this.on({ type: "persisted", seq: effect.seq }))
+      }
       if (effect.type === "checkBlock") {
         const { hash } = effect
         told.push(...this.on({ type: "blockChecked", hash, verdict: this.verdict }))
