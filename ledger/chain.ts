@@ -7,8 +7,8 @@
  */
 
 import { assert } from "../protocol/assert.ts"
-import { equalBytes } from "../protocol/bytes.ts"
-import { encodeBatch, entriesIn, verifyBatch, type Batch } from "../protocol/entry.ts"
+import { concatBytes, equalBytes } from "../protocol/bytes.ts"
+import { encodeBatch, entriesPart, verifyBatch, type Batch } from "../protocol/entry.ts"
 import { FieldReader, FieldWriter } from "../protocol/fields.ts"
 import {
   BLOCK_AHEAD_MS,
@@ -28,7 +28,7 @@ import {
   EMPTY_FRONTIER,
   encodeFrontier,
   frontierRoot,
-  hashLeaves,
+  hashEncodedLeaves,
   type Frontier,
   type NodeSink,
 } from "./merkle.ts"
@@ -171,8 +171,7 @@ export function checkBlock(
     if (options.isVerified?.(batch, key) === true) continue
     verifyBatch(suite, head.chainId, batch, key, encoded[index])
   }
-  const leaves = hashLeaves(encoded.flatMap(entriesIn))
-  const frontier = appendLeaves(head.frontier, leaves, options.sink)
+  const frontier = appendLeaves(head.frontier, leavesIn(encoded), options.sink)
   if (frontier.size !== header.treeSize) {
     refuse("BLOCK_TREE", header, `expected tree size ${frontier.size}, got ${header.treeSize}`)
   }
@@ -221,7 +220,7 @@ export function buildBlock(
 ): Block {
   assert(view > head.view, "a block was built for a view that is past")
   const encoded = batches.map(encodeBatch)
-  const frontier = appendLeaves(head.frontier, hashLeaves(encoded.flatMap(entriesIn)))
+  const frontier = appendLeaves(head.frontier, leavesIn(encoded))
   const header: Header = {
     epoch: head.epoch,
     view,
@@ -300,6 +299,11 @@ function checkPlace(head: ChainHead, header: Header): void {
   if (header.timeMs < head.timeMs) {
     refuse("BLOCK_TIME", header, `dated ${head.timeMs - header.timeMs} ms before its parent`)
   }
+}
+
+/** Packed leaf hashes of all entries in encoded batches. */
+function leavesIn(encoded: readonly Uint8Array[]): Uint8Array {
+  return hashEncodedLeaves(concatBytes(...encoded.map(entriesPart)))
 }
 
 function headAfter(

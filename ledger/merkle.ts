@@ -11,10 +11,12 @@ import { concatBytes, equalBytes } from "../protocol/bytes.ts"
 import { FieldReader, FieldWriter } from "../protocol/fields.ts"
 import { HASH_BYTES } from "../protocol/limits.ts"
 import { LedgerError } from "./errors.ts"
-import { hashPacked } from "./sha256.ts"
+import { hashPacked, hashPair } from "./sha256.ts"
 
 const LEAF_PREFIX = 0x00
 const NODE_PREFIX = 0x01
+/** In front of each encoded entry. */
+const LENGTH_BYTES = 2
 
 /** SHA-256 of nothing: the root of the empty tree. */
 export const EMPTY_ROOT: Uint8Array = Uint8Array.from([
@@ -48,10 +50,7 @@ export function leafHash(entry: Uint8Array): Uint8Array {
 
 /** Hash of an inner node. */
 export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
-  const pair = new Uint8Array(2 * HASH_BYTES)
-  pair.set(left)
-  pair.set(right, HASH_BYTES)
-  return hashPacked(NODE_PREFIX, pair, 2 * HASH_BYTES)
+  return hashPair(NODE_PREFIX, left, right)
 }
 
 /** Packed leaf hashes of entries of any lengths; runs of equal length are hashed together. */
@@ -68,6 +67,26 @@ export function hashLeaves(entries: readonly Uint8Array[]): Uint8Array {
     start = end
   }
   return out
+}
+
+/** {@link hashLeaves} of (length u16 ‖ entry) for each entry, as batches and bundles have them. */
+export function hashEncodedLeaves(encoded: Uint8Array): Uint8Array {
+  const runs: Uint8Array[] = []
+  let start = 0
+  while (start < encoded.length) {
+    const length = lengthAt(encoded, start)
+    const stride = LENGTH_BYTES + length
+    let end = start
+    while (end < encoded.length && lengthAt(encoded, end) === length) end += stride
+    runs.push(hashPacked(LEAF_PREFIX, encoded.subarray(start, end), length, stride))
+    start = end
+  }
+  const [only] = runs
+  return runs.length === 1 && only !== undefined ? only : concatBytes(...runs)
+}
+
+function lengthAt(encoded: Uint8Array, at: number): number {
+  return ((encoded[at] ?? 0) << 8) | (encoded[at + 1] ?? 0)
 }
 
 /** Packed leaf hashes of packed entries of `length` bytes each. */

@@ -3,7 +3,7 @@
  *
  * Calling a hash function once per tree node costs more than the hash itself, so whole levels of
  * the tree go through this module in one call. It exports its memory and
- * `run(input, length, output, count, blocks, data)`; sha256.ts is the only caller.
+ * `run(input, length, stride, output, count, blocks, data)`; sha256.ts is the only caller.
  */
 
 /** Where `run` finds the padded message; its layout is prepared by the caller. */
@@ -57,8 +57,8 @@ type Code = number[]
 export function sha256Module(pages: number): Uint8Array<ArrayBuffer> {
   return Uint8Array.from([
     ...MAGIC,
-    // types: compress(block), run(input, length, output, count, blocks, data)
-    ...section(1, [2, 0x60, 1, I32, 0, 0x60, 6, I32, I32, I32, I32, I32, I32, 0]),
+    // types: compress(block), run(input, length, stride, output, count, blocks, data)
+    ...section(1, [2, 0x60, 1, I32, 0, 0x60, 7, ...Array.from({ length: 7 }, () => I32), 0]),
     ...section(3, [2, 0, 1]),
     ...section(5, [1, 0x01, ...uint(pages), ...uint(pages)]),
     ...section(7, [2, ...exported("memory", 2, 0), ...exported("run", 0, 1)]),
@@ -109,7 +109,7 @@ function compressCode(): Code {
  * For each of `count` messages: copy its data behind the prefix, hash all blocks, write 32 bytes.
  */
 function runCode(): Code {
-  const [input, length, output, count, blocks, data, block] = [0, 1, 2, 3, 4, 5, 6]
+  const [input, length, stride, output, count, blocks, data, block] = [0, 1, 2, 3, 4, 5, 6, 7]
   const code: Code = [LOOP, VOID]
   code.push(GET, data, GET, input, GET, length, 0xfc, 0x0a, 0, 0) // memory.copy
   for (const [i, word] of INITIAL.entries()) {
@@ -122,7 +122,7 @@ function runCode(): Code {
     code.push(GET, output, ...constant(STATE_AT), ...load(i * 4), SET, block)
     code.push(...swapBytes(block), ...store(i * 4))
   }
-  code.push(GET, input, GET, length, ADD, SET, input)
+  code.push(GET, input, GET, stride, ADD, SET, input)
   code.push(GET, output, ...constant(32), ADD, SET, output)
   code.push(GET, count, ...constant(1), SUB, TEE, count, BRANCH_IF, 0, END)
   return code

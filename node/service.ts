@@ -290,6 +290,7 @@ export class Service implements NodeService {
   }
 
   async verifyLedger(
+    isQuick: boolean,
     onProgress: (done: number, total: number) => void,
     signal: AbortSignal,
   ): Promise<shapes.VerifyReport> {
@@ -297,13 +298,14 @@ export class Service implements NodeService {
     const total = ledger.head().height
     try {
       const verified = await ledger.verifyAll({
+        isQuick,
         onProgress: (blocks) => onProgress(blocks, total),
         signal,
       })
       return {
         ok: true,
         blocks: verified.head.height,
-        certificates: verified.head.height,
+        certificates: verified.certificates,
         entries: verified.entries,
         rootHash: toHex(frontierRoot(verified.head.frontier)),
       }

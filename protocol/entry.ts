@@ -59,6 +59,10 @@ export type Signer = (message: Uint8Array) => Uint8Array
 const BATCH_HEAD_BYTES = 2 + 8 + 4
 /** Bytes of a batch besides its entries. */
 const BATCH_FRAME_BYTES = BATCH_HEAD_BYTES + ED25519_SIGNATURE_BYTES
+/** The last field of an entry's head. */
+const COMMITMENT_AT: number = ENTRY_HEAD_BYTES - HASH_BYTES
+/** What the upper four bytes of a number count. */
+const WORD = 0x1_0000_0000
 const NO_PAYLOAD = new Uint8Array(0)
 
 /** The commitment of a message entry: SHA-256(label ‖ salt ‖ cableId). */
@@ -135,6 +139,36 @@ function writeEntry(writer: FieldWriter, entry: Entry): void {
  * @throws {@link ProtocolError} `CODEC_*` for the layout, `ENTRY_INVALID` for a broken rule.
  */
 export function decodeEntry(suite: Suite, bytes: Uint8Array): Entry {
+  return decodeMessage(bytes) ?? decodeAnyEntry(suite, bytes)
+}
+
+/**
+ * A message without the steps of a reader, because nearly every entry is one; undefined for all
+ * that {@link decodeAnyEntry} is to judge.
+ */
+function decodeMessage(bytes: Uint8Array): Entry | undefined {
+  const isMessage =
+    bytes.length === ENTRY_HEAD_BYTES &&
+    bytes[0] === ENTRY_VERSION &&
+    bytes[1] === ENTRY_TYPES.message &&
+    bytes[20] === 0 &&
+    bytes[21] === 0
+  const submitterSeq = wordAt(bytes, 4) * WORD + wordAt(bytes, 8)
+  const timeMs = wordAt(bytes, 12) * WORD + wordAt(bytes, 16)
+  if (!isMessage || submitterSeq === 0) return undefined
+  if (submitterSeq > Number.MAX_SAFE_INTEGER || timeMs > Number.MAX_SAFE_INTEGER) return undefined
+  const submitter = ((bytes[2] ?? 0) << 8) | (bytes[3] ?? 0)
+  const commitment = bytes.slice(COMMITMENT_AT, ENTRY_HEAD_BYTES)
+  return { type: "message", submitter, submitterSeq, timeMs, commitment, payload: NO_PAYLOAD }
+}
+
+/** Four bytes, big-endian. */
+function wordAt(bytes: Uint8Array, at: number): number {
+  const low = ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)
+  return (bytes[at] ?? 0) * 0x100_0000 + low
+}
+
+function decodeAnyEntry(suite: Suite, bytes: Uint8Array): Entry {
   if (bytes.length > ENTRY_BYTES_MAX) {
     const why = `entry: expected at most ${ENTRY_BYTES_MAX} bytes, got ${bytes.length}`
     throw new ProtocolError("CODEC_LENGTH", why)
@@ -263,7 +297,7 @@ export function entriesIn(encoded: Uint8Array): Uint8Array[] {
 }
 
 /** (length u16 ‖ entry) × count of an encoded batch. */
-function entriesPart(encoded: Uint8Array): Uint8Array {
+export function entriesPart(encoded: Uint8Array): Uint8Array {
   return encoded.subarray(BATCH_HEAD_BYTES, encoded.length - ED25519_SIGNATURE_BYTES)
 }
 
@@ -293,6 +327,31 @@ export function decodeBatch(suite: Suite, bytes: Uint8Array): Batch {
   // One value has one encoding. A copy: the caller's bytes may be part of something large.
   encodings.set(batch, bytes.slice())
   return batch
+}
+
+/**
+ * The batch of which head, entries and signature are kept apart. `encodedEntries` begins with its
+ * own (length u16 ‖ entry) × count; how many bytes of them it took is in `taken`.
+ *
+ * @throws {@link ProtocolError} as {@link decodeBatch}.
+ */
+export function joinBatch(
+  suite: Suite,
+  head: Omit<Batch, "entries"> & { readonly count: number },
+  encodedEntries: Uint8Array,
+): { readonly batch: Batch; readonly taken: number } {
+  const { submitter, firstSeq, count, signature } = head
+  const reader = new FieldReader(encodedEntries, "entries")
+  for (let index = 0; index < count; index++) reader.view("entry", reader.u16("entry length"))
+  const taken = encodedEntries.length - reader.left
+  const encoded = new FieldWriter(BATCH_FRAME_BYTES + taken)
+    .u16(submitter)
+    .u64(firstSeq)
+    .u32(count)
+    .bytes(encodedEntries.subarray(0, taken))
+    .bytes(signature)
+    .finish()
+  return { batch: decodeBatch(suite, encoded), taken }
 }
 
 /** Size of {@link encodeBatch}'s answer, without encoding. */

@@ -1,6 +1,6 @@
 /** `tarbarta ledger`: the record that all missions keep, and proofs from it. */
 
-import { Command } from "commander"
+import { Command, Option } from "commander"
 import { TILE_WIDTH } from "../../protocol/limits.ts"
 import { CliError } from "../errors.ts"
 import { refuseFolder, writeBytes } from "../files.ts"
@@ -17,6 +17,12 @@ export function ledgerCommand(program: Program): Command {
     .command("verify")
     .description("check every block of this node's copy, from the first on")
     .option("--save <FILE>", "write the verified copy, for an auditor")
+    .addOption(
+      new Option(
+        "--quick",
+        "hashes and the newest certificate only: no missions' signatures, no older certificates",
+      ).conflicts("save"),
+    )
   act(verify, program, verifyLedger)
   const proof = ledger
     .command("proof")
@@ -46,14 +52,18 @@ The files hold no content and no key: put them on any web server.
   return ledger
 }
 
-async function verifyLedger(session: Session, options: { readonly save?: string }): Promise<void> {
+async function verifyLedger(
+  session: Session,
+  options: { readonly save?: string; readonly quick?: true },
+): Promise<void> {
   const { terminal } = session
   const { save } = options
+  const isQuick = options.quick === true
   if (save !== undefined) await refuseFolder(save)
   const client = await session.client()
   const progress = terminal.progress("busy.verify")
   const report = await client
-    .verifyLedger(({ done, total }) => progress.update(done, total))
+    .verifyLedger(({ done, total }) => progress.update(done, total), { isQuick })
     .finally(() => progress.end())
   if (!report.ok) {
     terminal.json(report)
@@ -67,8 +77,9 @@ async function verifyLedger(session: Session, options: { readonly save?: string 
       ? undefined
       : await terminal.during("busy.save", writeBytes(save, await client.ledgerCopy()))
   terminal.json({ ...report, ...(save === undefined ? {} : { file: save, bytes }) })
-  terminal.tell("ledger.verified", { blocks: report.blocks, entries: report.entries })
-  terminal.tell("ledger.certificates", { certificates: report.certificates })
+  const told = isQuick ? "ledger.verifiedQuick" : "ledger.verified"
+  terminal.tell(told, { blocks: report.blocks, entries: report.entries })
+  if (!isQuick) terminal.tell("ledger.certificates", { certificates: report.certificates })
   terminal.fields([["label.rootHash", report.rootHash]])
   if (save !== undefined && bytes !== undefined) {
     terminal.tell("ledger.saved", { file: save, bytes })

@@ -123,6 +123,14 @@ export function readEmpty(body: unknown): void {
   new Fields(body, "request").end()
 }
 
+/** `{ "quick": true }` or nothing. */
+export function readQuick(body: unknown): boolean {
+  const fields = new Fields(body, "request")
+  const isQuick = fields.flag("quick") === true
+  fields.end()
+  return isQuick
+}
+
 /** One JSON object whose fields are taken one by one; {@link Fields.end} refuses what is left. */
 class Fields {
   readonly #fields: Map<string, unknown>

@@ -160,9 +160,10 @@ export class NodeClient {
 
   async verifyLedger(
     onProgress: (progress: Progress) => void,
-    signal?: AbortSignal,
+    { isQuick = false, signal }: { isQuick?: boolean; signal?: AbortSignal } = {},
   ): Promise<VerifyReport> {
-    const options = { method: "POST", body: {}, signal, isStream: true } as const
+    const body = isQuick ? { quick: true } : {}
+    const options = { method: "POST", body, signal, isStream: true } as const
     const response = await this.#call("/ledger/verify", options)
     for await (const line of readLines<VerifyReport | Progress>(response)) {
       if ("ok" in line) return line

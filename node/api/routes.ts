@@ -11,6 +11,7 @@ import {
   readCableDraft,
   readDisplayed,
   readEmpty,
+  readQuick,
   readGovernance,
   readSignalDraft,
   readSignalAcknowledgement,
@@ -107,8 +108,12 @@ export interface NodeService {
   ledgerStatus(): Promise<LedgerStatus>
   /** What validators are known to have signed against their promises. */
   ledgerEvidence(): Promise<readonly EvidenceInfo[]>
-  /** Checks every block of the store from genesis on. Damage is a report, not an error. */
+  /**
+   * Checks every block of the store from genesis on, `isQuick` without the signatures of batches
+   * and older certificates. Damage is a report, not an error.
+   */
   verifyLedger(
+    isQuick: boolean,
     onProgress: (done: number, total: number) => void,
     signal: AbortSignal,
   ): Promise<VerifyReport>
@@ -222,8 +227,7 @@ const ROUTES: readonly Route[] = [
     json({ evidence: await service.ledgerEvidence() }),
   ),
   post("/ledger/verify", async (service, { body, signal }) => {
-    readEmpty(body)
-    return { type: "lines", lines: verifyLines(service, signal) }
+    return { type: "lines", lines: verifyLines(service, readQuick(body), signal) }
   }),
   get("/ledger/copy", [], async (service, { signal }) => ({
     type: "chunks",
@@ -374,13 +378,18 @@ function numberOf(query: URLSearchParams, name: string): number | undefined {
 }
 
 /** Progress while the node verifies, then the report as the last line. */
-async function* verifyLines(service: NodeService, signal: AbortSignal): AsyncIterable<unknown> {
+async function* verifyLines(
+  service: NodeService,
+  isQuick: boolean,
+  signal: AbortSignal,
+): AsyncIterable<unknown> {
   let progress: { done: number; total: number } | undefined
   let wake = (): void => {}
-  const verified = service.verifyLedger((done, total) => {
+  const onProgress = (done: number, total: number): void => {
     progress = { done, total }
     wake()
-  }, signal)
+  }
+  const verified = service.verifyLedger(isQuick, onProgress, signal)
   const ended = verified.then(
     () => true,
     () => true,

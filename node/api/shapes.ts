@@ -274,7 +274,7 @@ export interface NodeStatus {
 export interface VerifyReport {
   readonly ok: boolean
   readonly blocks: number
-  /** Quorum certificates that were checked, one for each block. */
+  /** Quorum certificates that were checked: one for each block, or the newest alone. */
   readonly certificates: number
   readonly entries: number
   readonly rootHash: string

@@ -8,7 +8,7 @@
 
 import { concatBytes } from "@noble/hashes/utils.js"
 import { decodeFinalBlock, type Block, type FinalBlock } from "../../ledger/block.ts"
-import { acceptBlock, genesisHead, type ChainHead } from "../../ledger/chain.ts"
+import { checkBlock, genesisHead, verifyFinality, type ChainHead } from "../../ledger/chain.ts"
 import { acceptEntries } from "../../ledger/bundle.ts"
 import type { NodeSink } from "../../ledger/merkle.ts"
 import { createValidatorSet, type ValidatorsOf } from "../../ledger/validators.ts"
@@ -29,11 +29,19 @@ export interface VerifiedLedger {
   /** Where its chain ends. */
   readonly head: ChainHead
   readonly entries: number
+  /** Certificates that were verified: without a quick run, one a block. */
+  readonly certificates: number
   /** The directory that its entries make. */
   readonly directory: Directory
 }
 
 export interface VerifyOptions {
+  /**
+   * Hashes, the chain of headers and the newest certificate alone, which certifies all of them:
+   * what stands here is what the validators decided. Not checked: signatures of batches, older
+   * certificates. For {@link verifyStored} only.
+   */
+  readonly isQuick?: boolean
   /** Called after every block, with the numbers so far. */
   readonly onProgress?: (blocks: number, entries: number) => void
   readonly signal?: AbortSignal
@@ -84,7 +92,10 @@ export async function verifyStored(
   for await (const next of readAhead(store, head.height)) {
     options.signal?.throwIfAborted()
     if ("block" in next) {
-      verifier.takeDecoded(next, tiles.sink)
+      const { height } = next.block.header
+      const isQuick = options.isQuick === true
+      const checks = { signatures: !isQuick, certificate: !isQuick || height === head.height }
+      verifier.takeDecoded(next, tiles.sink, checks)
       await checkLookups(store, next.block)
     } else {
       verifier.takeGap(next, tiles.sink)
@@ -163,12 +174,22 @@ class TileCollector {
   }
 }
 
+/** What is checked of a block besides its hashes and its place. */
+interface Checks {
+  /** Of its batches. */
+  readonly signatures: boolean
+  readonly certificate: boolean
+}
+
+const ALL: Checks = { signatures: true, certificate: true }
+
 /** The fold over blocks, one at a time; any refusal ends it. */
 class LedgerVerifier {
   readonly #suite: Suite
   readonly #directory: Directory
   readonly #validatorsOf: ValidatorsOf
   #head: ChainHead
+  #certificates = 0
 
   constructor(suite: Suite, genesisBytes: Uint8Array) {
     this.#suite = suite
@@ -194,9 +215,9 @@ class LedgerVerifier {
    * As {@link take}, for a block whose parts were decoded one by one. `sink` hears of the tree
    * hashes that it completes.
    */
-  takeDecoded(final: FinalBlock, sink?: NodeSink): void {
+  takeDecoded(final: FinalBlock, sink: NodeSink, checks: Checks): void {
     this.#try(
-      () => this.#accept(final, sink),
+      () => this.#accept(final, sink, checks),
       () => this.#batchIn(final.block.batches),
     )
   }
@@ -219,6 +240,7 @@ class LedgerVerifier {
           sink,
         )
         this.#head = accepted.head
+        this.#certificates += 1
         for (const { entry, height, trusted } of directory) {
           this.#directory.apply(entry, height, { trusted })
         }
@@ -240,17 +262,26 @@ class LedgerVerifier {
   }
 
   result(): VerifiedLedger {
-    return { head: this.#head, entries: this.#head.frontier.size, directory: this.#directory }
+    const head = this.#head
+    const certificates = this.#certificates
+    return { head, entries: head.frontier.size, certificates, directory: this.#directory }
   }
 
-  #accept(final: FinalBlock, sink?: NodeSink): void {
-    const rules = {
-      validatorsOf: this.#validatorsOf,
-      submitKeyOf: (submitter: number, height: number) => this.#submitKeyOf(submitter, height),
+  /** As acceptBlock, less what is not to be checked. */
+  #accept(final: FinalBlock, sink?: NodeSink, checks: Checks = ALL): void {
+    const suite = this.#suite
+    const { block } = final
+    if (checks.certificate) {
+      verifyFinality(suite, this.#head.chainId, block.header, final, this.#validatorsOf)
+      this.#certificates += 1
     }
-    this.#head = acceptBlock(this.#suite, this.#head, final, rules, sink)
-    for (const batch of final.block.batches) {
+    const keyOf = (rid: number, height: number): Uint8Array | undefined =>
+      this.#submitKeyOf(rid, height)
+    const isVerified = (): boolean => !checks.signatures
+    this.#head = checkBlock(suite, this.#head, block, keyOf, { sink, isVerified })
+    for (const batch of block.batches) {
       for (const entry of batch.entries) {
+        if (entry.type === "message") continue
         this.#directory.apply(entry, this.#head.height, { blockTimeMs: this.#head.timeMs })
       }
     }

@@ -21,7 +21,13 @@ import { genesisHead, type ChainHead } from "../../ledger/chain.ts"
 import { frontierRoot } from "../../ledger/merkle.ts"
 import { assert } from "../../protocol/assert.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
-import { decodeEntry, encodeEntry, type Batch, type Entry } from "../../protocol/entry.ts"
+import {
+  decodeEntry,
+  encodeEntry,
+  joinBatch,
+  type Batch,
+  type Entry,
+} from "../../protocol/entry.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
 import { FieldReader, FieldWriter } from "../../protocol/fields.ts"
 import { HASH_BYTES } from "../../protocol/limits.ts"
@@ -191,7 +197,9 @@ export class BlockStore {
     const start = gap.from === 1 ? 0 : (await this.finalHeader(gap.from - 1)).header.treeSize
     const end = gap.final.header.treeSize
     const entries = await this.tiles.entries(start, end - start)
-    const decoded = entries.map((entry) => this.#decode(entry, gap.to))
+    const decoded = entries.map((entry) =>
+      this.#whole(gap.to, () => decodeEntry(this.#suite, entry)),
+    )
     const directory = await directoryRows(this.#database, this.#suite, start, end)
     // Publications of keys may have been dropped since, governance never.
     const isGovernance = ({ type }: Entry): boolean => type === "governance"
@@ -243,17 +251,11 @@ export class BlockStore {
   /** @throws NodeError `STORE_DAMAGED` naming the height or the bundle of entries. */
   async block(height: number): Promise<FinalBlock> {
     const { certificate, links, header, batches: heads, firstIndex } = await this.row(height)
-    const entries = await this.tiles.entries(firstIndex, header.treeSize - firstIndex)
-    let taken = 0
+    let entries = await this.tiles.encodedEntries(firstIndex, header.treeSize - firstIndex)
     const batches = heads.map((head): Batch => {
-      const own = entries.slice(taken, taken + head.count)
-      taken += head.count
-      return {
-        submitter: head.submitter,
-        firstSeq: head.firstSeq,
-        entries: own.map((entry) => this.#decode(entry, height)),
-        signature: head.signature,
-      }
+      const { batch, taken } = this.#whole(height, () => joinBatch(this.#suite, head, entries))
+      entries = entries.subarray(taken)
+      return batch
     })
     return { block: { header, batches }, certificate, links }
   }
@@ -362,9 +364,10 @@ export class BlockStore {
     return operations.length
   }
 
-  #decode(bytes: Uint8Array, height: number): Entry {
+  /** What is decoded of a block's entries, whose rows could be read. */
+  #whole<T>(height: number, decode: () => T): T {
     try {
-      return decodeEntry(this.#suite, bytes)
+      return decode()
     } catch (cause) {
       if (!(cause instanceof TarbartaError)) throw cause
       const why = `ledger store: block ${height}: a broken entry`

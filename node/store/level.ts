@@ -28,7 +28,7 @@ import { Space, type Reserve } from "./space.ts"
 import { damaged, openValue, sealValue } from "./value.ts"
 
 /** Version of the layout under the keys; another one is refused. */
-const FORMAT = 1
+const FORMAT = 2
 /** Outside of the range of ordinary keys. */
 const FORMAT_KEY = "\0format"
 /** Sorts after every key with the same beginning, since keys end at 0x7e. */

@@ -14,6 +14,7 @@ import { concatBytes } from "@noble/hashes/utils.js"
 import {
   appendLeaves,
   frontierRoot,
+  hashEncodedLeaves,
   hashLeaves,
   hashLevel,
   inclusionProof,
@@ -24,7 +25,7 @@ import {
 import type { TileName } from "../../ledger/tile-path.ts"
 import { assert } from "../../protocol/assert.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
-import { FieldReader, FieldWriter } from "../../protocol/fields.ts"
+import { FieldWriter } from "../../protocol/fields.ts"
 import { HASH_BYTES, TILE_WIDTH } from "../../protocol/limits.ts"
 import { NodeError } from "../errors.ts"
 import type { Database, Operation } from "./database.ts"
@@ -32,6 +33,8 @@ import type { Database, Operation } from "./database.ts"
 /** Levels of the tree that one level of tiles spans: log2 of {@link TILE_WIDTH}. */
 export const TILE_LEVELS = 8
 export const TILE_BYTES: number = TILE_WIDTH * HASH_BYTES
+/** In front of each entry of a bundle. */
+const LENGTH_BYTES = 2
 
 /** The end of the log as it is held in memory. */
 interface RightEdge {
@@ -40,6 +43,14 @@ interface RightEdge {
   readonly tail: readonly Uint8Array[]
   /** By level of tiles: packed hashes whose tile is not full. */
   readonly partials: readonly Uint8Array[]
+}
+
+/** Consecutive entries as a row has them. */
+interface Bundle {
+  /** (length u16 ‖ entry) for each. */
+  readonly bytes: Uint8Array
+  /** Where each begins; behind the last, where it ends. */
+  readonly starts: readonly number[]
 }
 
 /** Writes that extend the log, and what to hold once they are on the disk. */
@@ -56,7 +67,7 @@ export function numberKey(value: number): string {
 export class Tiles {
   readonly #database: Database
   #edge: RightEdge
-  #bundle: { readonly number: number; readonly entries: readonly Uint8Array[] } | undefined
+  #bundle: { readonly number: number; readonly bundle: Bundle } | undefined
 
   private constructor(database: Database, edge: RightEdge) {
     this.#database = database
@@ -159,11 +170,31 @@ export class Tiles {
     while (found.length < count) {
       const index = start + found.length
       const number = Math.floor(index / TILE_WIDTH)
-      const bundle = await this.#readBundle(number)
       const from = index - number * TILE_WIDTH
-      found.push(...bundle.slice(from, from + count - found.length))
+      const until = Math.min(TILE_WIDTH, from + count - found.length)
+      found.push(...entriesOf(await this.#readBundle(number), from, until))
     }
     return found
+  }
+
+  /**
+   * The same entries as they stand in their bundles: (length u16 ‖ entry) for each.
+   *
+   * @throws NodeError `STORE_DAMAGED` naming the bundle.
+   */
+  async encodedEntries(start: number, count: number): Promise<Uint8Array> {
+    assert(start >= 0 && start + count <= this.size, "entries were asked for beyond the log")
+    const parts: Uint8Array[] = []
+    for (let index = start; index < start + count;) {
+      const number = Math.floor(index / TILE_WIDTH)
+      const { bytes, starts } = await this.#readBundle(number)
+      const first = number * TILE_WIDTH
+      const end = Math.min(start + count, first + TILE_WIDTH)
+      parts.push(bytes.subarray(starts[index - first], starts[end - first]))
+      index = end
+    }
+    const [only] = parts
+    return parts.length === 1 && only !== undefined ? only : concatBytes(...parts)
   }
 
   /** The next read of a bundle goes to the disk, for who wants to know what is there. */
@@ -171,15 +202,15 @@ export class Tiles {
     this.#bundle = undefined
   }
 
-  async #readBundle(number: number): Promise<readonly Uint8Array[]> {
-    if (number === Math.floor(this.size / TILE_WIDTH)) return this.#edge.tail
-    if (this.#bundle?.number === number) return this.#bundle.entries
+  async #readBundle(number: number): Promise<Bundle> {
+    if (number === Math.floor(this.size / TILE_WIDTH)) return bundleOf(this.#edge.tail)
+    if (this.#bundle?.number === number) return this.#bundle.bundle
     const bytes = await this.#database.get(bundleKey(number))
     const first = number * TILE_WIDTH
     const name = `entries ${first} … ${first + TILE_WIDTH - 1}`
-    const entries = decodeBundle(bytes ?? damaged(`${name}: their row is missing`), name)
-    this.#bundle = { number, entries }
-    return entries
+    const bundle = decodeBundle(bytes ?? damaged(`${name}: their row is missing`), name)
+    this.#bundle = { number, bundle }
+    return bundle
   }
 
   /** Path of one leaf in the tree of `size` leaves; reads one row per level of tiles or fewer. */
@@ -194,7 +225,10 @@ export class Tiles {
    * @throws NodeError `STORE_DAMAGED` naming the tile or bundle.
    */
   async published({ level, number, width }: TileName): Promise<Uint8Array> {
-    if (level === "entries") return encodeBundle((await this.#readBundle(number)).slice(0, width))
+    if (level === "entries") {
+      const { bytes, starts } = await this.#readBundle(number)
+      return bytes.subarray(0, starts[width])
+    }
     return (await this.#readTile(level, number)).subarray(0, width * HASH_BYTES)
   }
 
@@ -277,7 +311,7 @@ export class Tiles {
     number: number,
     repaired: ReadonlyMap<string, Uint8Array>,
   ): Promise<Uint8Array> {
-    if (level === 0) return hashLeaves(await this.#readBundle(number))
+    if (level === 0) return hashEncodedLeaves((await this.#readBundle(number)).bytes)
     const hashes: Uint8Array[] = []
     for (let child = number * TILE_WIDTH; child < (number + 1) * TILE_WIDTH; child++) {
       const key = tileKey(level - 1, child)
@@ -338,8 +372,9 @@ export async function readEntries(
     const from = index - number * TILE_WIDTH
     const bundle = await database.get(bundleKey(number))
     if (bundle !== undefined) {
-      const entries = decodeBundle(bundle, `entries from ${number * TILE_WIDTH} on`)
-      found.push(...entries.slice(from, from + count - found.length))
+      const decoded = decodeBundle(bundle, `entries from ${number * TILE_WIDTH} on`)
+      const until = Math.min(TILE_WIDTH, from + count - found.length)
+      found.push(...entriesOf(decoded, from, until))
       continue
     }
     const entry = await database.get(tailKey(index))
@@ -391,16 +426,32 @@ function encodeBundle(entries: readonly Uint8Array[]): Uint8Array {
   return writer.finish()
 }
 
-function decodeBundle(bytes: Uint8Array, name: string): Uint8Array[] {
-  const reader = new FieldReader(bytes, name)
-  const entries: Uint8Array[] = []
-  try {
-    while (reader.left > 0) entries.push(reader.view("entry", reader.u16("length")))
-  } catch (cause) {
-    throw new NodeError("STORE_DAMAGED", `ledger store: ${name}: broken bundle`, { cause })
+function bundleOf(entries: readonly Uint8Array[]): Bundle {
+  const starts = [0]
+  for (const entry of entries) starts.push((starts.at(-1) ?? 0) + LENGTH_BYTES + entry.length)
+  return { bytes: encodeBundle(entries), starts }
+}
+
+function decodeBundle(bytes: Uint8Array, name: string): Bundle {
+  const starts = [0]
+  let at = 0
+  while (at < bytes.length) {
+    at += LENGTH_BYTES + (((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0))
+    starts.push(at)
   }
-  if (entries.length === TILE_WIDTH) return entries
-  return damaged(`${name}: expected ${TILE_WIDTH}, got ${entries.length}`)
+  if (at !== bytes.length) damaged(`${name}: broken bundle`)
+  const count = starts.length - 1
+  if (count === TILE_WIDTH) return { bytes, starts }
+  return damaged(`${name}: expected ${TILE_WIDTH}, got ${count}`)
+}
+
+/** Entries `from` … `until` - 1 of a bundle: views. */
+function entriesOf({ bytes, starts }: Bundle, from: number, until: number): Uint8Array[] {
+  const found: Uint8Array[] = []
+  for (let index = from; index < until; index++) {
+    found.push(bytes.subarray((starts[index] ?? 0) + LENGTH_BYTES, starts[index + 1]))
+  }
+  return found
 }
 
 function damaged(why: string): never {

@@ -23,13 +23,16 @@ export function sealValue(key: string, value: Uint8Array): Uint8Array {
  * @throws NodeError `STORE_DAMAGED`, naming the key, when the checksum does not match.
  */
 export function openValue(key: string, stored: Uint8Array): Uint8Array {
-  const name = JSON.stringify(key)
   const length = stored.length - CRC_BYTES
-  if (length < 0) throw damaged(`value of ${name}: ${stored.length} bytes are no stored value`)
+  if (length < 0) throw mismatch(key, `${stored.length} bytes are no stored value`)
   const value = new Uint8Array(stored.buffer, stored.byteOffset, length)
   const found = new DataView(stored.buffer, stored.byteOffset + length, CRC_BYTES).getUint32(0)
-  if (found !== checksum(key, value)) throw damaged(`value of ${name} does not match its checksum`)
+  if (found !== checksum(key, value)) throw mismatch(key, "it does not match its checksum")
   return value
+}
+
+function mismatch(key: string, why: string): NodeError {
+  return damaged(`value of ${JSON.stringify(key)}: ${why}`)
 }
 
 function checksum(key: string, value: Uint8Array): number {

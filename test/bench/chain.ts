@@ -74,17 +74,20 @@ export class ChainMaker {
     return signBatch(suite, net, entries, post.submit.sign)
   }
 
-  /** Appends blocks to a store until it holds so many entries. */
+  /**
+   * Appends blocks to a store until it holds so many entries; block by block, `postsOf` says whose
+   * batches it has.
+   */
   async fill(
     store: BlockStore,
     entries: number,
     perBatch: number,
-    posts: readonly MinistryPost[],
+    postsOf: (block: number) => readonly MinistryPost[],
     onBlock: (final: FinalBlock) => void = () => undefined,
   ): Promise<void> {
     let waiting: FinalBlock[] = []
     while (this.head.frontier.size < entries) {
-      const final = this.next(perBatch, posts)
+      const final = this.next(perBatch, postsOf(this.head.height + 1))
       onBlock(final)
       waiting.push(final)
       if (waiting.length < BLOCKS_PER_WRITE && this.head.frontier.size < entries) continue

@@ -71,12 +71,8 @@ async function measure(
     const ministry = createMinistry(VALIDATORS, "bench disk", { validators: VALIDATORS })
     const database = await openStore(ministry, folder)
     const store = await BlockStore.open(database, ministry.suite, ministry.net)
-    await new ChainMaker(ministry).fill(
-      store,
-      entries,
-      perBatch,
-      ministry.posts.slice(0, submitters),
-    )
+    const posts = ministry.posts.slice(0, submitters)
+    await new ChainMaker(ministry).fill(store, entries, perBatch, () => posts)
     await database.close()
     const place = join(folder, "main", "level")
     const rows = await compact(place)

@@ -73,7 +73,7 @@ async function crash(ministry: Ministry, folder: string, entries: number): Promi
   const database = await openStore(ministry, place)
   const store = await BlockStore.open(database, ministry.suite, ministry.net)
   const maker = new ChainMaker(ministry)
-  await maker.fill(store, entries, PER_BATCH, ministry.posts)
+  await maker.fill(store, entries, PER_BATCH, () => ministry.posts)
   const { wal } = await openWal(join(place, "wal"), random)
   await wal.append(maker.lastRecords(await store.block(store.head.height)))
   await wal.close()

@@ -12,6 +12,7 @@ import {
   EMPTY_ROOT,
   encodeFrontier,
   frontierRoot,
+  hashEncodedLeaves,
   hashLeaves,
   hashLevel,
   hashPackedLeaves,
@@ -219,6 +220,12 @@ describe("the tree against RFC 6962 as it is written", () => {
       expect(hashes.slice(i * 32, i * 32 + 32)).toEqual(expected)
       expect(hashPackedLeaves(leaf, leaf.length)).toEqual(expected)
     }
+    const encoded = mixed.flatMap((leaf) => [
+      Uint8Array.of(leaf.length >>> 8, leaf.length & 0xff),
+      leaf,
+    ])
+    expect(hashEncodedLeaves(concatBytes(...encoded))).toEqual(hashes)
+    expect(hashEncodedLeaves(new Uint8Array(0))).toHaveLength(0)
     const level = hashLevel(hashes.slice(0, 5 * 32))
     expect(level).toHaveLength(2 * 32)
     expect(level.slice(32)).toEqual(nodeHash(hashes.slice(64, 96), hashes.slice(96, 128)))

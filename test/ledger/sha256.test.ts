@@ -1,6 +1,6 @@
 import { concatBytes } from "@noble/hashes/utils.js"
 import { describe, expect, it } from "vitest"
-import { hashPacked } from "../../ledger/sha256.ts"
+import { hashPacked, hashPair } from "../../ledger/sha256.ts"
 import { seededRandom } from "../support/rng.ts"
 import { suites } from "../support/suites.ts"
 
@@ -30,6 +30,33 @@ describe("packed SHA-256", () => {
       for (const suite of suites) {
         expect(hashPacked(0, input, length)).toEqual(new Uint8Array(suite.sha256(prefixed)))
       }
+    }
+  })
+
+  it("takes the end of each record, whatever stands in front of it", () => {
+    const random = seededRandom("packed records")
+    for (const [length, stride, count] of [
+      [54, 56, 300],
+      [1, 3, 7],
+      [65_535, 65_537, 9],
+      [64, 64, 5],
+    ] as const) {
+      const input = random(count * stride)
+      const hashes = hashPacked(0, input, length, stride)
+      expect(hashes).toHaveLength(count * 32)
+      for (let i = 0; i < count; i++) {
+        const message = input.subarray((i + 1) * stride - length, (i + 1) * stride)
+        expect(hashes.slice(i * 32, i * 32 + 32)).toEqual(hashPacked(0, message, length))
+      }
+    }
+  })
+
+  it("hashes a pair as the packed pair, whatever was hashed before", () => {
+    const random = seededRandom("pairs")
+    for (const length of [54, 64, 1, 64, 300]) {
+      hashPacked(length & 1, random(length), length)
+      const [left, right] = [random(32), random(32)]
+      expect(hashPair(1, left, right)).toEqual(hashPacked(1, concatBytes(left, right), 64))
     }
   })
 

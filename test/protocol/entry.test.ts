@@ -8,7 +8,9 @@ import {
   decodeEntry,
   encodeBatch,
   encodeEntry,
+  entriesPart,
   entryCommitment,
+  joinBatch,
   signBatch,
   verifyBatch,
   type Entry,
@@ -124,6 +126,26 @@ describe("a batch", () => {
     expect(refusal(() => verifyBatch(suite, CHAIN_ID, decoded, otherKey))).toBe("BATCH_SIGNATURE")
     const elsewhere = named("another chain")
     expect(refusal(() => verifyBatch(suite, elsewhere, decoded, lisbonKey))).toBe("BATCH_SIGNATURE")
+  })
+
+  it("is joined from head, entries and signature that are kept apart, and says what it took", () => {
+    const first = signed([message(LISBON, 1), governance(LISBON, 2, utf8ToBytes("x"))])
+    const second = batch(LISBON, 3, 5)
+    const entries = concatBytes(...[first, second].map((one) => entriesPart(encodeBatch(one))))
+    const headOf = ({ submitter, firstSeq, entries, signature }: typeof first) => {
+      return { submitter, firstSeq, count: entries.length, signature }
+    }
+    const { batch: joined, taken } = joinBatch(suite, headOf(first), entries)
+    expect(joined).toEqual(first)
+    expect(encodeBatch(joined)).toEqual(encodeBatch(first))
+    const rest = joinBatch(suite, headOf(second), entries.subarray(taken))
+    expect(rest).toEqual({ batch: second, taken: entries.length - taken })
+    const refused = (change: object): unknown =>
+      refusal(() => joinBatch(suite, { ...headOf(first), ...change }, entries))
+    expect(refused({ count: 8 })).toBe("CODEC_TRUNCATED")
+    expect(refused({ count: 0 })).toBe("BATCH_INVALID")
+    expect(refused({ submitter: NAIROBI })).toBe("BATCH_INVALID")
+    expect(refused({ firstSeq: 2 })).toBe("BATCH_INVALID")
   })
 
   it("is refused or does not verify with any one bit flipped", () => {

@@ -45,6 +45,7 @@ export class ServiceInMemory implements NodeService {
   onStop: () => void = () => {}
   /** Deliver and register cables to LON by themselves. */
   isQuick = true
+  readonly quickVerifications: boolean[] = []
   verification: shapes.VerifyReport = {
     ok: true,
     blocks: 2,
@@ -337,7 +338,8 @@ export class ServiceInMemory implements NodeService {
     return this.evidence
   }
 
-  async verifyLedger(onProgress: (done: number, total: number) => void) {
+  async verifyLedger(isQuick: boolean, onProgress: (done: number, total: number) => void) {
+    this.quickVerifications.push(isQuick)
     onProgress(1, 2)
     await new Promise((resolve) => setImmediate(resolve))
     onProgress(2, 2)

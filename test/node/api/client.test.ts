@@ -63,6 +63,8 @@ describe("the client and the server", () => {
     const steps: number[] = []
     expect(await client.verifyLedger(({ done }) => steps.push(done))).toMatchObject({ ok: true })
     expect(steps.at(-1)).toBe(2)
+    expect(await client.verifyLedger(() => {}, { isQuick: true })).toMatchObject({ ok: true })
+    expect(service.quickVerifications).toEqual([false, true])
     const chunks: number[] = []
     for await (const chunk of await client.ledgerCopy()) chunks.push(...chunk)
     expect(chunks).toEqual([0x54, 0x42, 0x31])

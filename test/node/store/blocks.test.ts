@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest"
 import { encodeFinalBlock } from "../../../ledger/block.ts"
+import { encodeBundle } from "../../../ledger/bundle.ts"
 import { acceptBlock, type ChainHead } from "../../../ledger/chain.ts"
 import { leafHash, treeRoot, verifyInclusion } from "../../../ledger/merkle.ts"
 import { encodeEntry, type Batch } from "../../../protocol/entry.ts"
+import { BATCH_ENTRIES_MAX, JUMP_ENTRIES_MAX } from "../../../protocol/limits.ts"
 import { BlockStore } from "../../../node/store/blocks.ts"
 import { Tiles } from "../../../node/store/tiles.ts"
 import { SimulatedDisk } from "../../support/database.ts"
@@ -210,7 +212,39 @@ describe("a damaged right edge", () => {
   })
 })
 
+describe("a count in a row", () => {
+  it("has two bytes, enough for every batch and every run of a jump", () => {
+    expect(BATCH_ENTRIES_MAX).toBeLessThanOrEqual(0xffff)
+    expect(JUMP_ENTRIES_MAX).toBeLessThanOrEqual(0xffff)
+  })
+})
+
 describe("tiles", () => {
+  it("give entries as their bundles have them, across bundles and at the end", async () => {
+    const database = new SimulatedDisk().open()
+    const tiles = await Tiles.open(database, 0)
+    const random = seededRandom("encoded entries")
+    const entries = Array.from({ length: 700 }, (_, i) =>
+      encodeEntry(i % 50 === 7 ? governance(LISBON, i + 1, random(90)) : message(LISBON, i + 1)),
+    )
+    const extension = tiles.extend(entries)
+    await database.write(extension.operations)
+    tiles.adopt(extension)
+    for (const [start, count] of [
+      [0, 700],
+      [0, 0],
+      [255, 2],
+      [256, 256],
+      [513, 187],
+      [699, 1],
+    ] as const) {
+      const own = entries.slice(start, start + count)
+      expect(await tiles.entries(start, count)).toEqual(own)
+      expect(await tiles.encodedEntries(start, count)).toEqual(encodeBundle(own))
+    }
+    await database.close()
+  })
+
   it("prove leaves of a tree of more than two levels of tiles, before and after a restart", async () => {
     const disk = new SimulatedDisk()
     const database = disk.open()

@@ -8,6 +8,7 @@ import { AssertionError } from "../../../protocol/assert.ts"
 import type { Database, Range } from "../../../node/store/database.ts"
 import { openDatabase } from "../../../node/store/level.ts"
 import type { Reserve } from "../../../node/store/space.ts"
+import { sealValue } from "../../../node/store/value.ts"
 import { temporaryFolder } from "../../support/folder.ts"
 
 const reserve = { ballastBytes: 0, bulkFreePercent: 0, freePercent: 0 }
@@ -156,6 +157,9 @@ describe("a damaged or foreign store", () => {
   it("refuses another format, and a store without one", async () => {
     const { path, database } = await newStore()
     await database.close()
+    const former = sealValue("\0format", Uint8Array.of(1))
+    await tamper(path, async (level) => level.put("\0format", former))
+    await expect(openDatabase({ path, reserve })).rejects.toMatchObject({ code: "STORE_VERSION" })
     await tamper(path, async (level) => {
       await level.del("\0format")
     })
