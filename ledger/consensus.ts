@@ -18,7 +18,7 @@ import { blockHash, type Block } from "./block.ts"
 import { verifyCertificate, voteIn, votesOf, type Certificate } from "./certificate.ts"
 import { deliver, forgetBelow } from "./delivery.ts"
 import { LedgerError } from "./errors.ts"
-import { arm, giveUp, nextDeadline, repeat } from "./quiescence.ts"
+import { arm, giveUp, greet, nextDeadline, repeat } from "./quiescence.ts"
 import {
   heldBlock,
   viewOf,
@@ -113,6 +113,10 @@ function handle(state: ConsensusState, event: ConsensusEvent, nowMs: number): vo
       return
     case "submitted":
       if (state.building < 0) state.building = 0
+      return
+    case "contact":
+      state.heardMs[event.with] = nowMs
+      greet(state, event.with)
       return
     case "blockBuilt":
       onBlockBuilt(state, event.view, event.block)

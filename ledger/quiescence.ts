@@ -14,7 +14,8 @@ import {
   TIP_DELTAS,
   VIEW_DELTAS,
 } from "../protocol/limits.ts"
-import { viewOf, type ConsensusState } from "./state.ts"
+import type { Message } from "./message.ts"
+import { heldBlock, viewOf, type ConsensusState } from "./state.ts"
 import { leaderOf } from "./validators.ts"
 import { nullify, onVote } from "./view.ts"
 
@@ -71,32 +72,22 @@ function isGone(state: ConsensusState, leader: number, nowMs: number): boolean {
 }
 
 /**
- * R4, Q2, Q3: what was said and may be lost is said again: while armed, our nullify vote, what let
- * us into the view, and the batches that wait; while it is unfinal, the highest notarized block's
- * certificate and our vote for it; the heartbeat.
+ * R4, Q2, Q3: what was said and may be lost is said again: while armed, our vote of the view, what
+ * let us into it, and once we gave it up, the batches that wait; while it is unfinal, the highest
+ * notarized block's certificate and our vote for it; the heartbeat.
  */
 export function repeat(state: ConsensusState, nowMs: number): void {
   const { deltaMs, validators } = state.config
   if (validators.validators.length === 1) return
   const { own } = viewOf(state, state.view)
+  const vote = own.nullify ?? own.notarize
   const isRetryDue = nowMs >= state.resentMs + RETRY_DELTAS * deltaMs
-  if (state.armedMs !== undefined && own.nullify !== undefined && isRetryDue) {
+  if (state.armedMs !== undefined && vote !== undefined && isRetryDue) {
     state.resentMs = nowMs
-    const { nullify: vote } = own
-    if (!isUnsynced(state, vote)) {
-      state.out.push({ type: "send", message: { type: "vote", vote }, after: 0 })
-      // Into our own count as well: after a crash of all, it is in nobody's.
-      onVote(state, vote, nowMs)
-    }
-    const { entry } = state
-    if (entry !== undefined) {
-      state.out.push({
-        type: "send",
-        message: { type: "certificate", certificate: entry },
-        after: 0,
-      })
-    }
-    state.out.push({ type: "resubmit" })
+    sendView(state)
+    // Into our own count as well: after a crash of all, it is in nobody's.
+    if (!isUnsynced(state, vote)) onVote(state, vote, nowMs)
+    if (own.nullify !== undefined) state.out.push({ type: "resubmit" })
   }
   if (isTipUnfinal(state) && nowMs >= state.tipResentMs + TIP_DELTAS * deltaMs) {
     state.tipResentMs = nowMs
@@ -104,20 +95,51 @@ export function repeat(state: ConsensusState, nowMs: number): void {
   }
   if (nowMs >= state.heartbeatMs + HEARTBEAT_MS) {
     state.heartbeatMs = nowMs
-    state.out.push({ type: "send", message: { type: "heartbeat" }, after: 0 })
+    send(state, { type: "heartbeat" })
   }
 }
 
 function repeatTip(state: ConsensusState, nowMs: number): void {
-  const { certificates, own } = viewOf(state, state.certified.view)
-  const certificate = certificates.notarize
-  if (certificate !== undefined) {
-    state.out.push({ type: "send", message: { type: "certificate", certificate }, after: 0 })
-  }
-  const { finalize: vote } = own
+  sendTip(state)
+  const { finalize: vote } = viewOf(state, state.certified.view).own
+  if (vote !== undefined && !isUnsynced(state, vote)) onVote(state, vote, nowMs)
+}
+
+/**
+ * Q5: who is in reach again hears at once where we stand, with the final view in front. What was
+ * said while there was no contact is lost, and timers would take their time to say it again.
+ */
+export function greet(state: ConsensusState, to: number): void {
+  const { length } = state.out
+  if (isTipUnfinal(state)) sendTip(state, to)
+  sendView(state, to)
+  if (state.out.length === length) send(state, { type: "heartbeat" }, to)
+}
+
+/** What let us into the view, and our vote there: of its leader, with the block. */
+function sendView(state: ConsensusState, to?: number): void {
+  const { entry } = state
+  if (entry !== undefined) send(state, { type: "certificate", certificate: entry }, to)
+  const { own, proposal } = viewOf(state, state.view)
+  const vote = own.nullify ?? own.notarize
   if (vote === undefined || isUnsynced(state, vote)) return
-  state.out.push({ type: "send", message: { type: "vote", vote }, after: 0 })
-  onVote(state, vote, nowMs)
+  const isOurs = leaderOf(state.config.validators, state.view) === state.config.self
+  const held = isOurs && proposal !== undefined ? heldBlock(state, proposal) : undefined
+  if (vote.kind !== "notarize" || held === undefined) send(state, { type: "vote", vote }, to)
+  else send(state, { type: "proposal", block: held.block, vote }, to)
+}
+
+/** The highest notarized block's certificate, and our vote to make it final. */
+function sendTip(state: ConsensusState, to?: number): void {
+  const { certificates, own } = viewOf(state, state.certified.view)
+  const { notarize: certificate } = certificates
+  if (certificate !== undefined) send(state, { type: "certificate", certificate }, to)
+  const { finalize: vote } = own
+  if (vote !== undefined && !isUnsynced(state, vote)) send(state, { type: "vote", vote }, to)
+}
+
+function send(state: ConsensusState, message: Message, to?: number): void {
+  state.out.push({ type: "send", message, after: 0, ...(to !== undefined && { to }) })
 }
 
 function isUnsynced(state: ConsensusState, vote: object): boolean {
@@ -135,9 +157,11 @@ export function nextDeadline(state: ConsensusState, nowMs: number, fetchMs: numb
   const view = viewOf(state, state.view)
   if (state.armedMs !== undefined) {
     const startMs = Math.max(state.enteredMs, state.armedMs)
-    if (view.own.nullify === undefined && view.own.finalize === undefined) {
+    const { nullify, notarize, finalize } = view.own
+    if (nullify === undefined && finalize === undefined) {
       at(startMs + (view.proposal === undefined ? LEADER_DELTAS : VIEW_DELTAS) * deltaMs)
-    } else {
+    }
+    if ((nullify ?? notarize ?? finalize) !== undefined && validators.validators.length > 1) {
       at(state.resentMs + RETRY_DELTAS * deltaMs)
     }
   }

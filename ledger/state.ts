@@ -50,6 +50,8 @@ export type ConsensusEvent =
   | { readonly type: "tick" }
   /** Something waits that was not there before. */
   | { readonly type: "submitted" }
+  /** A validator is in reach again, proven by the transport. */
+  | { readonly type: "contact"; readonly with: number }
   /** The answer to `buildBlock`: a block that we checked as we check others', or none. */
   | { readonly type: "blockBuilt"; readonly view: number; readonly block: Block | undefined }
   /** The answer to `checkBlock`. */
@@ -197,7 +199,7 @@ export interface ConsensusState {
   /** When they were last asked for, and whom next. */
   fetchedMs: number
   fetchTurn: number
-  /** When something last came from each validator. */
+  /** When something last came from each validator, or contact with it. */
   readonly heardMs: number[]
   /** When each was last helped to our final view, and answered a fetch. */
   readonly helpedMs: number[]

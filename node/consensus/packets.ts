@@ -80,14 +80,17 @@ export class Packets {
     }
   }
 
-  /** Sends what was added. */
+  /** Sends what was added, in each lane by itself: a vote does not wait for a bulk connection. */
   flush(): void {
-    const connected = new Set(this.#parts.transport.connected())
-    for (const line of this.#lines) {
-      if (line === undefined) continue
-      for (const lane of [line.votes, line.blocks]) {
-        if (!connected.has(line.peer)) lane.queue = []
-        this.#pump(line.peer, lane)
+    for (const name of ["votes", "blocks"] as const) {
+      const waiting = this.#lines.flatMap((line) => {
+        return line === undefined || line[name].queue.length === 0 ? [] : [line]
+      })
+      if (waiting.length === 0) continue
+      const connected = new Set(this.#parts.transport.connected(waiting[0]?.[name].protocol.lane))
+      for (const { peer, [name]: lane } of waiting) {
+        if (!connected.has(peer)) lane.queue = []
+        this.#pump(peer, lane)
       }
     }
   }

@@ -113,7 +113,7 @@ export class Submitter {
     this.#isRunning = true
     this.#unsubscribe = transport.onContact((peer, state) => {
       if (state === "up") this.#renew(peer)
-    })
+    }, PROTOCOLS.submit.lane)
     this.#pump()
   }
 
@@ -224,7 +224,7 @@ export class Submitter {
   async #feed(peer: string, feed: Feed): Promise<void> {
     try {
       for (let batch = this.#cut(feed.next); batch !== undefined; batch = this.#cut(feed.next)) {
-        const next = await this.#send(peer, batch.bytes)
+        const next = await this.#send(peer, batch.bytes, feed.failures)
         if (!this.#isRunning) break
         const isProgress = next > batch.firstSeq
         feed.next = next
@@ -245,10 +245,15 @@ export class Submitter {
     if (feed.timer === undefined && this.#cut(feed.next) !== undefined) this.#wake(peer)
   }
 
-  async #send(peer: string, batch: Uint8Array): Promise<number> {
+  async #send(peer: string, batch: Uint8Array, failures: number): Promise<number> {
     const { submitHere, transport } = this.#parts
     if (peer === HERE && submitHere !== undefined) return submitHere(batch)
-    const answer = await transport.request(peer, PROTOCOLS.submit, encodeBlob(batch))
+    const request = encodeBlob(batch)
+    // A lost request must not hold the feed for as long as a long one may take on a thin line.
+    const isShort = request.length <= limits.FRAME_BYTES_MAX
+    const shortMs = limits.SHORT_TIMEOUT_RETRIES * limits.RETRY_MIN_MS * 2 ** failures
+    const timeoutMs = Math.min(isShort ? shortMs : Infinity, PROTOCOLS.submit.timeoutMs)
+    const answer = await transport.request(peer, PROTOCOLS.submit, request, { timeoutMs })
     return decodeNumber(answer, "submit answer")
   }
 

@@ -28,10 +28,8 @@ import { heldCertificates, type ConsensusConfig, type ConsensusEffect } from "..
 import type { ConsensusEvent, ConsensusState, Place } from "../../ledger/state.ts"
 import { validatorIndex, type ValidatorSet } from "../../ledger/validators.ts"
 import type { Signer } from "../../protocol/entry.ts"
-import { TarbartaError } from "../../protocol/errors.ts"
-import { RESUBMIT_BYTES_MAX } from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
-import { encodeBlob, encodeNumber, PROTOCOLS } from "../../protocol/wire.ts"
+import { encodeNumber, PROTOCOLS } from "../../protocol/wire.ts"
 import type { Clock, Timer } from "../clock.ts"
 import { NodeError } from "../errors.ts"
 import type { PeerKey, Transport } from "../network/transport.ts"
@@ -43,6 +41,7 @@ import { Heads } from "./heads.ts"
 import { Intake } from "./intake.ts"
 import { Journal, type ConsensusLog } from "./journal.ts"
 import { Packets } from "./packets.ts"
+import { Resubmission } from "./resubmission.ts"
 import { Probe } from "./runs.ts"
 import type { LedgerLog } from "./submitter.ts"
 
@@ -98,6 +97,7 @@ export class Validator {
   readonly #set: ValidatorSet
   readonly #config: ConsensusConfig
   readonly #packets: Packets
+  readonly #resubmission: Resubmission
   readonly #journal: Journal
   readonly #pace: BlockPace
   #probe: Probe | undefined
@@ -112,6 +112,7 @@ export class Validator {
   /** Blocks whose judgement waits for the directory. */
   #parked: Extract<ConsensusEffect, { type: "checkBlock" }>[] = []
   #timer: Timer | undefined
+  #leave: (() => void) | undefined
   /** The log's records between the start and the first vote. */
   #recalled: readonly ConsensusRecord[] | undefined
 
@@ -134,13 +135,20 @@ export class Validator {
     this.#config = { suite, chainId, validators, self, sign: keys.sign, deltaMs, hasWork }
     this.#journal = new Journal(keys.wal, keys.records)
     this.#pace = new BlockPace(parts.clock, () => this.#collected())
+    const others = parts.peers.map((peer, index) => (index === self ? undefined : peer))
     this.#packets = new Packets({
       transport,
       epoch,
       finalView: () => this.#state?.final.view ?? finality.head.view,
       run: keys.run.nonce,
-      peers: parts.peers.map((peer, index) => (index === self ? undefined : peer)),
+      peers: others,
       onBug: onFatal,
+    })
+    this.#resubmission = new Resubmission({
+      transport,
+      intake: this.#intake,
+      peers: others,
+      onBug: (error) => this.#fail(error),
     })
   }
 
@@ -157,6 +165,10 @@ export class Validator {
     const { self, sign } = this.#config
     const body = { epoch: this.#set.epoch, signer: self, ...keys.run }
     this.#isRunning = true
+    this.#leave = transport.onContact((peer, state) => {
+      const index = peers.indexOf(peer)
+      if (state === "up" && index >= 0) this.#feed({ type: "contact", with: index })
+    }, PROTOCOLS.consensus.lane)
     if (this.#set.quorum === 1) {
       await this.#begin()
       return
@@ -178,6 +190,7 @@ export class Validator {
 
   stop(): void {
     this.#isRunning = false
+    this.#leave?.()
     this.#probe?.stop()
     this.#timer?.cancel()
     this.#pace.stop()
@@ -338,7 +351,7 @@ export class Validator {
         return
       }
       case "resubmit":
-        this.#resubmit()
+        this.#resubmission.send()
         return
       case "timer":
         this.#setTimer(effect.atMs)
@@ -386,22 +399,6 @@ export class Validator {
     this.#timer = clock.after(Math.max(0, atMs - clock.monotonicMs()), () => {
       this.#feed({ type: "tick" })
     })
-  }
-
-  /** Batches that wait here may have reached no other validator. */
-  #resubmit(): void {
-    const { transport, peers } = this.#parts
-    const batches = this.#intake.waiting(RESUBMIT_BYTES_MAX)
-    const connected = new Set(transport.connected())
-    for (const [index, peer] of peers.entries()) {
-      if (index === this.#config.self || !connected.has(peer)) continue
-      for (const batch of batches) {
-        transport.request(peer, PROTOCOLS.submit, encodeBlob(batch)).catch((error: unknown) => {
-          // Lost or refused: its submitter sends it too, and we shall again.
-          if (!(error instanceof TarbartaError)) this.#fail(error)
-        })
-      }
-    }
   }
 
   // --- blocks --------------------------------------------------------------------------------

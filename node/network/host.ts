@@ -26,7 +26,15 @@ import { Peer } from "./peer.ts"
 import type { Encryption } from "./stack.ts"
 import type * as StackModule from "./stack.ts"
 import { cutConnection, joinStream } from "./streams.ts"
-import type { Lane, Member, PeerKey, ProtocolSpec, RequestHandler, Transport } from "./transport.ts"
+import type {
+  ContactListener,
+  Lane,
+  Member,
+  PeerKey,
+  ProtocolSpec,
+  RequestHandler,
+  Transport,
+} from "./transport.ts"
 
 /** What the host reports; ids, counts and codes only. */
 export interface NetworkLog {
@@ -71,7 +79,7 @@ class Libp2pHost implements Host {
   readonly #options: HostOptions
   readonly #budget = new MessageBudget()
   readonly #handlers = new Map<string, { protocol: ProtocolSpec; handler: RequestHandler }>()
-  readonly #listeners = new Set<(peer: PeerKey, state: "up" | "down") => void>()
+  readonly #listeners = new Set<{ readonly listener: ContactListener; readonly lane?: Lane }>()
   readonly #peers = new Map<PeerKey, Peer>()
   readonly #endings = new Set<AbortController>()
   #members = new Map<PeerKey, Member>()
@@ -115,13 +123,14 @@ class Libp2pHost implements Host {
     )
   }
 
-  connected(): PeerKey[] {
-    return [...this.#peers].filter(([, peer]) => peer.isUp).map(([key]) => key)
+  connected(lane?: Lane): PeerKey[] {
+    return [...this.#peers].filter(([, peer]) => peer.isUp(lane)).map(([key]) => key)
   }
 
-  onContact(listener: (peer: PeerKey, state: "up" | "down") => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+  onContact(listener: ContactListener, lane?: Lane): () => void {
+    const entry = { listener, ...(lane && { lane }) }
+    this.#listeners.add(entry)
+    return () => this.#listeners.delete(entry)
   }
 
   setMembers(members: readonly Member[]): void {
@@ -213,9 +222,11 @@ class Libp2pHost implements Host {
       clock,
       budget: this.#budget,
       dial: (current, lane) => this.#dial(current, lane),
-      onContact: (state) => {
-        log.info("contact", { peer: short(member.peer), state })
-        for (const listener of this.#listeners) listener(member.peer, state)
+      onContact: (state, lane) => {
+        if (lane === undefined) log.info("contact", { peer: short(member.peer), state })
+        for (const entry of this.#listeners) {
+          if (entry.lane === lane) entry.listener(member.peer, state)
+        }
       },
       onBanished: (error) => {
         log.warn("peer broke the stream protocol", { peer: short(member.peer), why: error.message })

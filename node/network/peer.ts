@@ -5,7 +5,7 @@
  * the one that the smaller key dialled, and of several by the same dialler the latest. Who dialled
  * the other closes it after a while. A side dials a lane only when it has no connection there: that
  * it does so tells us that the one which we hold is gone, long before the link check would. Contact
- * is up while both lanes stand.
+ * is up while both lanes stand; who needs one lane alone hears of that one.
  */
 
 import type { Connection } from "@libp2p/interface"
@@ -33,7 +33,8 @@ export interface PeerOptions {
   readonly budget: MessageBudget
   /** Dials and greets; resolves when the connection was admitted to the lane. */
   readonly dial: (member: Member, lane: Lane) => Promise<void>
-  readonly onContact: (state: "up" | "down") => void
+  /** Of one lane, or without a lane, of both together. */
+  readonly onContact: (state: "up" | "down", lane?: Lane) => void
   /** The peer broke the protocol too often; its connections have been closed. */
   readonly onBanished: (error: NodeError) => void
 }
@@ -62,7 +63,8 @@ export class Peer {
     bulk: Promise.withResolvers(),
   }
   #member: Member
-  #isUp = false
+  /** Lanes that stand. */
+  readonly #up = new Set<Lane>()
   #isEnded = false
   #breaches = 0
   #failures = 0
@@ -75,8 +77,9 @@ export class Peer {
     this.#options = options
   }
 
-  get isUp(): boolean {
-    return this.#isUp
+  /** True while a lane stands, or all of them. */
+  isUp(lane?: Lane): boolean {
+    return lane === undefined ? this.#up.size === LANES.length : this.#up.has(lane)
   }
 
   /** Dials for the first time, if the member is to be kept. */
@@ -189,14 +192,20 @@ export class Peer {
   }
 
   #review(): void {
+    const wasUp = this.isUp()
+    const changed = LANES.filter((lane) => this.#up.has(lane) !== (this.#best(lane) !== undefined))
     for (const lane of LANES) {
-      if (this.#best(lane) === undefined) this.#arrivals[lane] = Promise.withResolvers()
+      if (this.#best(lane) === undefined) {
+        this.#arrivals[lane] = Promise.withResolvers()
+        this.#up.delete(lane)
+      } else {
+        this.#up.add(lane)
+      }
     }
-    const isUp = LANES.every((lane) => this.#best(lane) !== undefined)
+    const isUp = this.isUp()
     if (isUp) this.#failures = 0
-    if (isUp === this.#isUp) return
-    this.#isUp = isUp
-    this.#options.onContact(isUp ? "up" : "down")
+    for (const lane of changed) this.#options.onContact(this.#up.has(lane) ? "up" : "down", lane)
+    if (isUp !== wasUp) this.#options.onContact(isUp ? "up" : "down")
   }
 
   // --- dialling ---------------------------------------------------------------------------
@@ -205,7 +214,7 @@ export class Peer {
   #keep(delayMs: number): void {
     this.#redial?.cancel()
     const { keep, addresses } = this.#member
-    if (this.#isEnded || this.#isUp || !keep || addresses.length === 0) return
+    if (this.#isEnded || this.isUp() || !keep || addresses.length === 0) return
     // Jitter, so that nodes that lost a peer at the same time do not all come back at once.
     const jittered = delayMs * (0.5 + Math.random() / 2)
     this.#redial = this.#options.clock.after(jittered, () => {

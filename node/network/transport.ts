@@ -57,11 +57,14 @@ export interface Transport {
     options?: { signal?: AbortSignal; timeoutMs?: number },
   ): Promise<Uint8Array>
 
-  /** Peers with a live, admitted connection for each lane. */
-  connected(): PeerKey[]
+  /** Peers with a live, admitted connection for each lane, or for the one that is named. */
+  connected(lane?: Lane): PeerKey[]
 
-  /** Called when a peer becomes reachable (either side dialled) or is lost. Returns unsubscribe. */
-  onContact(listener: (peer: PeerKey, state: "up" | "down") => void): () => void
+  /**
+   * Called when a peer becomes reachable (either side dialled) or is lost: on all lanes, or on the
+   * one that is named, which may stand long before the other does. Returns unsubscribe.
+   */
+  onContact(listener: ContactListener, lane?: Lane): () => void
 
   /**
    * The members that may connect, with the multiaddrs to try. Replaces the former list; live
@@ -75,6 +78,8 @@ export interface Transport {
   start(): Promise<void>
   stop(): Promise<void>
 }
+
+export type ContactListener = (peer: PeerKey, state: "up" | "down") => void
 
 export interface Member {
   readonly peer: PeerKey

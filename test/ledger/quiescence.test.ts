@@ -28,6 +28,7 @@ describe("R4: a view is given up", () => {
     const block = buildBlock(suite, genesisHead(CHAIN_ID), 1, [batch(LISBON, 1)], NOON_MS)
     const vote = voteOf(LEADER, "notarize", 1, blockHash(suite, block.header))
     expect(door.hear(LEADER, { type: "proposal", block, vote })).toContain("send notarize 1")
+    expect(door.at(2 * DELTA_MS)).toEqual(["send notarize 1"])
     expect(door.at(3 * DELTA_MS - 1)).toEqual([])
     expect(door.at(3 * DELTA_MS)).toEqual(["persist nullify", "send nullify 1"])
   })
@@ -73,6 +74,52 @@ describe("R9: a validator that is behind", () => {
     expect(door.hear(LEADER, HEARTBEAT, 0)).toEqual(help)
     expect(door.hear(LEADER, HEARTBEAT, 0)).toEqual([])
     expect(door.hear(LEADER, HEARTBEAT, 1)).toEqual([])
+  })
+})
+
+describe("R2: a vote for a proposal that may have been lost", () => {
+  it("goes again after 2Δ in its view, from its leader with the block", () => {
+    const door = new Door(LEADER)
+    door.hasWork = true
+    door.on({ type: "submitted" })
+    const block = buildBlock(suite, genesisHead(CHAIN_ID), 1, [batch(LISBON, 1)], NOON_MS)
+    expect(door.on({ type: "blockBuilt", view: 1, block })).toContain("send proposal")
+    expect(door.at(2 * DELTA_MS - 1)).toEqual([])
+    expect(door.at(2 * DELTA_MS)).toEqual(["send proposal"])
+  })
+})
+
+describe("Q5: a validator that is in reach again", () => {
+  const contact = { type: "contact", with: OTHERS[0] ?? 0 } as const
+
+  it("is told our final view, and nothing else where nothing was said", () => {
+    expect(new Door(SELF).on(contact)).toEqual([`send heartbeat to ${contact.with}`])
+  })
+
+  it("is sent what let us into the view and our vote there", () => {
+    const door = new Door(SELF)
+    door.hear(LEADER, { type: "certificate", certificate: certify("nullify", 1, hash, OTHERS) })
+    door.hasWork = true
+    door.on({ type: "submitted" })
+    door.at(2 * DELTA_MS)
+    expect(door.on(contact)).toEqual([
+      `send certificate nullify 1 to ${contact.with}`,
+      `send nullify 2 to ${contact.with}`,
+    ])
+  })
+
+  it("is sent the unfinal tip with our vote for it", () => {
+    const door = new Door(SELF)
+    door.hear(LEADER, { type: "certificate", certificate: certify("notarize", 1, hash, OTHERS) })
+    expect(door.on(contact)).toContain(`send finalize 1 to ${contact.with}`)
+  })
+
+  it("is heard: it is not taken for silent at once", () => {
+    const door = new Door(SELF)
+    door.nowMs = 30_001
+    door.on({ type: "contact", with: LEADER })
+    const told = OTHERS.filter((at) => at !== LEADER).flatMap((at) => door.hear(at, HEARTBEAT))
+    expect(told).not.toContain("send nullify 1")
   })
 })
 

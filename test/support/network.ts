@@ -267,6 +267,7 @@ class SimulatedTransport implements Transport {
     this.#served.set(protocol.id, { protocol, handler })
   }
 
+  /** Both lanes are one here. */
   connected(): PeerKey[] {
     if (!this.isRunning) return []
     return [...this.#members.keys()].filter((peer) => this.#network.isUp(this.#self, peer))

@@ -20,7 +20,7 @@ function scene(self: string, other: string) {
       clock,
       budget: new MessageBudget(),
       dial: async () => Promise.resolve(),
-      onContact: (state) => states.push(state),
+      onContact: (state, lane) => states.push(lane === undefined ? state : `${lane} ${state}`),
       onBanished: () => undefined,
     },
   )
@@ -42,7 +42,8 @@ describe.each([
     peer.admit(urgent, "urgent", false)
     expect(ended).toEqual(["our urgent"])
     expect(peer.laneOf(urgent)).toBe("urgent")
-    expect(states).toEqual(["up", "down", "up"])
+    const events = "urgent up, bulk up, up, urgent down, down, urgent up, up"
+    expect(states.join(", ")).toBe(events)
   })
 
   it("keeps what it has just dialled when the other side dialled at the same time", async () => {
@@ -54,7 +55,7 @@ describe.each([
     peer.admit(connection("their urgent"), "urgent", false)
     expect(ended).toEqual([])
     expect(peer.laneOf(ours)).toBe("urgent")
-    expect(states).toEqual(["up"])
+    expect(states).toEqual(["urgent up", "bulk up", "up"])
   })
 
   it("gives up what the other side dialled before, and nothing for a dial of its own", () => {
