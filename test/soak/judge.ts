@@ -158,21 +158,30 @@ export class Judge {
   async #lost(acknowledged: readonly Acknowledged[]): Promise<number> {
     const places = new Set<number>()
     let lost = 0
-    for (const { post, id } of acknowledged) {
-      try {
-        const proof = decodeProof(await post.client.proof(id))
-        const { cableId, index } = verifyProof(nativeSuite, this.#policy, proof)
-        if (bytesToHex(cableId) !== id) {
-          this.accuse(`${post.code}: the proof of ${id} is for another message`)
+    const demand = async (post: ProcessPost): Promise<void> => {
+      for (const { id } of acknowledged.filter((one) => one.post === post)) {
+        try {
+          const index = await this.#prove(post, id)
+          if (places.has(index)) this.accuse(`two messages stand at place ${index}`)
+          places.add(index)
+        } catch (error) {
+          lost += 1
+          this.#evidence.push(`${post.code} cannot prove ${id}: ${String(error)}`)
         }
-        if (places.has(index)) this.accuse(`two messages stand at place ${index}`)
-        places.add(index)
-      } catch (error) {
-        lost += 1
-        this.#evidence.push(`${post.code} cannot prove ${id}: ${String(error)}`)
       }
     }
+    await Promise.all(this.#network.posts.map(demand))
     return lost
+  }
+
+  /** Returns where the entry of a message stands. */
+  async #prove(post: ProcessPost, id: string): Promise<number> {
+    const proof = decodeProof(await post.client.proof(id))
+    const { cableId, index } = verifyProof(nativeSuite, this.#policy, proof)
+    if (bytesToHex(cableId) !== id) {
+      this.accuse(`${post.code}: the proof of ${id} is for another message`)
+    }
+    return index
   }
 
   /** Reads the ledger as an auditor would, for what it holds against validators. */

@@ -81,6 +81,8 @@ class SoakRun {
     const settledMs = await this.#judge.settle()
     this.#isWatchOver = true
     await Promise.all(watchers)
+    // A proof may cost a question to a validator; how long that takes is not judged.
+    lines.weather = "quick"
     const lost = await this.#judge.judge(this.#acknowledged)
     this.#report(lines, lost, settledMs)
     return this.#judge.isWell && lost === 0
