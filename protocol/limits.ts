@@ -209,8 +209,8 @@ export const PACKET_QUEUE_MAX = 256
 export const PACKET_TIMEOUT_MS = 2 * SECOND_MS
 /** Large blocks that wait to be sent to one validator; an older one is of no use any more. */
 export const BLOCK_QUEUE_MAX = 2
-/** Batches that are sent on to one validator in one go, in bytes. */
-export const RESUBMIT_BYTES_MAX = 256 * KIB
+/** Batches that are submitted or sent on together, in bytes; the largest batches go alone. */
+export const SUBMIT_BYTES = 256 * KIB
 /** Evidence that is kept against one validator. */
 export const EVIDENCE_PER_SIGNER_MAX = 16
 /** Random bytes that tell two runs of one validator apart. */
@@ -259,6 +259,8 @@ export const WITNESSED_SIZES_MAX = 4
 /** Of so many missions one may be corrupt: 10 of 81 (LEDGER §15.5). */
 export const MISSIONS_PER_CORRUPT = 8
 
+/** Batches in one submission. */
+export const SUBMIT_BATCHES_MAX = 64
 /** Entries that come within so long of a batch go together into the next one. */
 export const SUBMIT_QUIET_MS = 25
 /** Entries that are not final after so long are sent again; doubles up to {@link RETRY_MAX_MS}. */

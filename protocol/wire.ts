@@ -43,7 +43,7 @@ export const PROTOCOLS = {
     answerBytesMax: limits.STATUS_BYTES_MAX,
     timeoutMs: limits.REQUEST_TIMEOUT_MS,
   },
-  /** A batch of ledger entries to a validator. */
+  /** Batches of ledger entries to a validator. */
   submit: {
     id: "/tarbarta/submit/1",
     lane: "urgent",
@@ -167,7 +167,25 @@ export function decodeCopyStatus(bytes: Uint8Array): CopyStatus {
   })
 }
 
-// --- receipt, submit: [version, bytes] → [version, number] ------------------------------------
+// --- submit: [version, [batch …]] → [version, number] -----------------------------------------
+
+/** Batches of one submitter, opaque here, in the order of their serials. */
+export function encodeSubmitRequest(batches: readonly Uint8Array[]): Uint8Array {
+  return encode([VERSION, batches])
+}
+
+export function decodeSubmitRequest(bytes: Uint8Array): Uint8Array[] {
+  return decode(bytes, "submit request", PROTOCOLS.submit.requestBytesMax, (reader) => {
+    reader.array("request", 2)
+    readVersion(reader)
+    const batches = reader.list("batches", limits.SUBMIT_BATCHES_MAX, () =>
+      reader.bytesUpTo("batch", limits.BATCH_BYTES_MAX, 1),
+    )
+    return batches.length > 0 ? batches : reader.fail("WIRE_INVALID", "batches", "expected one")
+  })
+}
+
+// --- receipt: [version, bytes] → [version, number] ---------------------------------------------
 
 export function encodeBlob(blob: Uint8Array): Uint8Array {
   return encode([VERSION, blob])

@@ -4,8 +4,11 @@
 
 import { LedgerError } from "../../ledger/errors.ts"
 import { Mempool } from "../../ledger/mempool.ts"
+import { assert } from "../../protocol/assert.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
 import { decodeBatch, encodeBatch, verifyBatch, type Batch } from "../../protocol/entry.ts"
+import { TarbartaError } from "../../protocol/errors.ts"
+import { SUBMIT_BATCHES_MAX } from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
 import type { Finality } from "./finality.ts"
 
@@ -13,6 +16,16 @@ export interface IntakeParts {
   readonly suite: Suite
   readonly chainId: Uint8Array
   readonly finality: Pick<Finality, "head" | "submitKeyOf">
+}
+
+/** What became of one batch. */
+interface Taken {
+  readonly submitter: number
+  /** Serial that is expected next of it. */
+  readonly next: number
+  readonly isNew: boolean
+  /** False when serials before it are missing. */
+  readonly isJoined: boolean
 }
 
 export class Intake {
@@ -26,13 +39,35 @@ export class Intake {
   }
 
   /**
-   * Takes a batch from its submitter or anybody who carries it.
+   * Takes batches of one submitter from it or anybody who carries them, in their order up to the
+   * first that is refused or would leave a hole.
    *
-   * @returns the serial that is expected next of its submitter, and whether something new waits.
-   * @throws ProtocolError `CODEC_*`, `BATCH_*`; LedgerError `BLOCK_SUBMITTER` for one who may not
-   * submit, `MEMPOOL_FULL`, `MEMPOOL_CONFLICT`.
+   * @returns the serial that is expected next of the submitter, and whether something new waits.
+   * @throws of the first batch: ProtocolError `CODEC_*`, `BATCH_*`; LedgerError `BLOCK_SUBMITTER`
+   * for one who may not submit, `MEMPOOL_FULL`, `MEMPOOL_CONFLICT`.
    */
-  submit(bytes: Uint8Array): { readonly next: number; readonly isNew: boolean } {
+  submit(batches: readonly Uint8Array[]): { readonly next: number; readonly isNew: boolean } {
+    let last: Taken | undefined
+    let isNew = false
+    for (const bytes of batches) {
+      let taken: Taken
+      try {
+        taken = this.#take(bytes)
+      } catch (error) {
+        // The next request begins here, and is told why.
+        if (last === undefined || !(error instanceof TarbartaError)) throw error
+        break
+      }
+      if (last !== undefined && taken.submitter !== last.submitter) break
+      last = taken
+      isNew ||= taken.isNew
+      if (!taken.isJoined) break
+    }
+    assert(last !== undefined, "a submission has a batch")
+    return { next: last.next, isNew }
+  }
+
+  #take(bytes: Uint8Array): Taken {
     const { suite, chainId, finality } = this.#parts
     const batch = decodeBatch(suite, bytes)
     const { submitter, firstSeq, entries } = batch
@@ -44,11 +79,12 @@ export class Intake {
     // What leaves a hole, or is final, needs no check of its signature: the answer is the same.
     const next = this.mempool.nextSerial(submitter, serials)
     const isFinal = firstSeq + entries.length - 1 <= (serials.get(submitter) ?? 0)
-    if (firstSeq > next || isFinal) return { next, isNew: false }
+    if (isFinal) return { submitter, next, isNew: false, isJoined: true }
+    if (firstSeq > next) return { submitter, next, isNew: false, isJoined: false }
     verifyBatch(suite, chainId, batch, key, bytes)
     this.#verified.set(batch, key)
     const isNew = this.#admit(batch)
-    return { next: this.mempool.nextSerial(submitter, serials), isNew }
+    return { submitter, next: this.mempool.nextSerial(submitter, serials), isNew, isJoined: true }
   }
 
   #admit(batch: Batch): boolean {
@@ -72,16 +108,18 @@ export class Intake {
     return key !== undefined && equalBytes(key, submitKey)
   }
 
-  /** Encoded batches that the next block could take, up to `bytesMax` of them. */
-  waiting(bytesMax: number): Uint8Array[] {
-    const batches: Uint8Array[] = []
+  /** Batches that the next block could take, up to `bytesMax` of them, in submissions. */
+  waiting(bytesMax: number): Uint8Array[][] {
+    const submissions = new Map<number, Uint8Array[]>()
     let length = 0
     for (const batch of this.mempool.take(this.#parts.finality.head.serials)) {
       const bytes = encodeBatch(batch)
       length += bytes.length
       if (length > bytesMax) break
-      batches.push(bytes)
+      const own = submissions.get(batch.submitter) ?? []
+      if (own.length < SUBMIT_BATCHES_MAX) own.push(bytes)
+      submissions.set(batch.submitter, own)
     }
-    return batches
+    return [...submissions.values()]
   }
 }

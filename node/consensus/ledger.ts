@@ -12,7 +12,7 @@ import { Directory } from "../../protocol/directory.ts"
 import type { Entry, Signer } from "../../protocol/entry.ts"
 import * as limits from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
-import { decodeBlob, encodeNumber, PROTOCOLS } from "../../protocol/wire.ts"
+import { decodeSubmitRequest, encodeNumber, PROTOCOLS } from "../../protocol/wire.ts"
 import { bytesToHex } from "@noble/hashes/utils.js"
 import type { Clock, Timer } from "../clock.ts"
 import { NodeError } from "../errors.ts"
@@ -102,7 +102,7 @@ export class Ledger {
       validators: () => this.#validatorPeers(),
       ...(parts.validator === undefined
         ? {}
-        : { submitHere: async (batch) => Promise.resolve(this.#voting.demand().submit(batch)) }),
+        : { submitHere: async (some) => Promise.resolve(this.#voting.demand().submit(some)) }),
     })
     const { database, log, validator: keys, refusal } = parts
     this.#voting = new Voting({ database, log, keys, refusal, onFatal: this.#fail })
@@ -135,8 +135,8 @@ export class Ledger {
       return this.#live().publisher.checkpoints.serve(request)
     })
     transport.handle(PROTOCOLS.submit, async (_, request) => {
-      const batch = decodeBlob(request, "submit request", limits.BATCH_BYTES_MAX)
-      return Promise.resolve(encodeNumber(this.#voting.demand().submit(batch)))
+      const batches = decodeSubmitRequest(request)
+      return Promise.resolve(encodeNumber(this.#voting.demand().submit(batches)))
     })
   }
 

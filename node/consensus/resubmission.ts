@@ -3,8 +3,8 @@
  */
 
 import { TarbartaError } from "../../protocol/errors.ts"
-import { RESUBMIT_BYTES_MAX } from "../../protocol/limits.ts"
-import { encodeBlob, PROTOCOLS } from "../../protocol/wire.ts"
+import { SUBMIT_BYTES } from "../../protocol/limits.ts"
+import { encodeSubmitRequest, PROTOCOLS } from "../../protocol/wire.ts"
 import type { PeerKey, Transport } from "../network/transport.ts"
 import type { Intake } from "./intake.ts"
 
@@ -26,12 +26,12 @@ export class Resubmission {
 
   send(): void {
     const { transport, intake, peers, onBug } = this.#parts
-    const batches = intake.waiting(RESUBMIT_BYTES_MAX)
+    const requests = intake.waiting(SUBMIT_BYTES).map(encodeSubmitRequest)
     const connected = new Set(transport.connected(PROTOCOLS.submit.lane))
     for (const peer of peers) {
       if (peer === undefined || !connected.has(peer)) continue
-      for (const batch of batches) {
-        transport.request(peer, PROTOCOLS.submit, encodeBlob(batch)).catch((error: unknown) => {
+      for (const request of requests) {
+        transport.request(peer, PROTOCOLS.submit, request).catch((error: unknown) => {
           // Lost or refused: its submitter sends it too, and we shall again.
           if (!(error instanceof TarbartaError)) onBug(error)
         })

@@ -20,7 +20,7 @@ import {
 import { TarbartaError } from "../../protocol/errors.ts"
 import * as limits from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
-import { PROTOCOLS, decodeNumber, encodeBlob } from "../../protocol/wire.ts"
+import { PROTOCOLS, decodeNumber, encodeSubmitRequest } from "../../protocol/wire.ts"
 import type { Clock, Timer } from "../clock.ts"
 import type { PeerKey, Transport } from "../network/transport.ts"
 import type { Database, Operation } from "../store/database.ts"
@@ -46,8 +46,8 @@ export interface SubmitterParts {
   readonly sign: Signer
   /** Transport keys of the validators at the newest height, this node's excepted. */
   readonly validators: () => readonly PeerKey[]
-  /** When this node is a validator itself: takes a batch as if it had come from a peer. */
-  readonly submitHere?: (batch: Uint8Array) => Promise<number>
+  /** When this node is a validator itself: takes batches as if they had come from a peer. */
+  readonly submitHere?: (batches: readonly Uint8Array[]) => Promise<number>
 }
 
 /** What is known of one validator. */
@@ -61,6 +61,12 @@ interface Feed {
   told: string
 }
 
+interface Signed {
+  readonly firstSeq: number
+  readonly count: number
+  readonly bytes: Uint8Array
+}
+
 /** Stands for this node among the validators. */
 const HERE = "here"
 
@@ -71,8 +77,8 @@ export class Submitter {
   #unsubscribe: (() => void) | undefined
   /** Newest serial that was loaded or is final; rows are loaded in order, without a hole. */
   #newest = 0
-  #signed:
-    { readonly firstSeq: number; readonly count: number; readonly bytes: Uint8Array } | undefined
+  /** Batches that were sent lately, by their first serial: all validators get the same. */
+  readonly #signed = new Map<number, Signed>()
   #isRunning = false
   #quietTimer: Timer | undefined
   #resendTimer: Timer | undefined
@@ -153,6 +159,7 @@ export class Submitter {
         continue
       }
       this.#pending.delete(entry.submitterSeq)
+      this.#signed.delete(entry.submitterSeq)
       if (!equalBytes(encodeEntry(own), encodeEntry(entry))) {
         // Somebody else signs with our submit key, or this node was restored from a backup.
         this.#parts.log.warn("SUBMIT_CONFLICT", { serial: entry.submitterSeq })
@@ -223,13 +230,14 @@ export class Submitter {
 
   async #feed(peer: string, feed: Feed): Promise<void> {
     try {
-      for (let batch = this.#cut(feed.next); batch !== undefined; batch = this.#cut(feed.next)) {
-        const next = await this.#send(peer, batch.bytes, feed.failures)
+      for (let some = this.#cut(feed.next); some.length > 0; some = this.#cut(feed.next)) {
+        const serial = some[0]?.firstSeq ?? 0
+        const batches = some.map(({ bytes }) => bytes)
+        const next = await this.#send(peer, batches, feed.failures)
         if (!this.#isRunning) break
-        const isProgress = next > batch.firstSeq
         feed.next = next
-        if (!isProgress) {
-          this.#pause(peer, feed, "SUBMIT_EXPECTS", { expected: next, serial: batch.firstSeq })
+        if (next <= serial) {
+          this.#pause(peer, feed, "SUBMIT_EXPECTS", { expected: next, serial })
           break
         }
         feed.failures = 0
@@ -242,13 +250,13 @@ export class Submitter {
       feed.isBusy = false
     }
     // Entries may have come between the last cut and now.
-    if (feed.timer === undefined && this.#cut(feed.next) !== undefined) this.#wake(peer)
+    if (feed.timer === undefined && this.#cut(feed.next).length > 0) this.#wake(peer)
   }
 
-  async #send(peer: string, batch: Uint8Array, failures: number): Promise<number> {
+  async #send(peer: string, some: readonly Uint8Array[], failures: number): Promise<number> {
     const { submitHere, transport } = this.#parts
-    if (peer === HERE && submitHere !== undefined) return submitHere(batch)
-    const request = encodeBlob(batch)
+    if (peer === HERE && submitHere !== undefined) return submitHere(some)
+    const request = encodeSubmitRequest(some)
     // A lost request must not hold the feed for as long as a long one may take on a thin line.
     const isShort = request.length <= limits.FRAME_BYTES_MAX
     const shortMs = limits.SHORT_TIMEOUT_RETRIES * limits.RETRY_MIN_MS * 2 ** failures
@@ -274,26 +282,42 @@ export class Submitter {
     return this.#pending.keys().next().value ?? this.#newest + 1
   }
 
-  /** A signed batch of the entries from serial `next` on, or from the oldest one that waits. */
-  #cut(next: number): { firstSeq: number; bytes: Uint8Array } | undefined {
-    if (!this.#isRunning || this.#pending.size === 0) return undefined
+  /** Signed batches of the entries from serial `next` on, or from the oldest one that waits. */
+  #cut(next: number): Signed[] {
+    const batches: Signed[] = []
+    if (!this.#isRunning || this.#pending.size === 0) return batches
+    let length = 0
+    for (let seq = Math.max(next, this.#oldest()); seq <= this.#newest;) {
+      const batch = this.#batchFrom(seq)
+      if (batch === undefined) break
+      length += batch.bytes.length
+      if (batches.length > 0 && length > limits.SUBMIT_BYTES) break
+      batches.push(batch)
+      if (batches.length === limits.SUBMIT_BATCHES_MAX) break
+      seq += batch.count
+    }
+    return batches
+  }
+
+  /** The signed batch that begins with this serial. */
+  #batchFrom(firstSeq: number): Signed | undefined {
     const entries: Entry[] = []
     let length = FRAME_BYTES
-    for (let seq = Math.max(next, this.#oldest()); seq <= this.#newest; seq++) {
+    for (let seq = firstSeq; seq <= this.#newest; seq++) {
       const entry = this.#pending.get(seq)
       if (entry === undefined || entries.length === limits.BATCH_ENTRIES_MAX) break
       length += 2 + limits.ENTRY_HEAD_BYTES + entry.payload.length
       if (length > limits.BATCH_BYTES_MAX) break
       entries.push(entry)
     }
-    const firstSeq = entries[0]?.submitterSeq
-    if (firstSeq === undefined) return undefined
-    if (this.#signed?.firstSeq !== firstSeq || this.#signed.count !== entries.length) {
-      const { suite, chainId, sign } = this.#parts
-      const bytes = encodeBatch(signBatch(suite, chainId, entries, sign))
-      this.#signed = { firstSeq, count: entries.length, bytes }
-    }
-    return { firstSeq, bytes: this.#signed.bytes }
+    const count = entries.length
+    if (count === 0) return undefined
+    const known = this.#signed.get(firstSeq)
+    if (known?.count === count) return known
+    const { suite, chainId, sign } = this.#parts
+    const signed = { firstSeq, count, bytes: encodeBatch(signBatch(suite, chainId, entries, sign)) }
+    this.#signed.set(firstSeq, signed)
+    return signed
   }
 }
 

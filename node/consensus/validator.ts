@@ -215,15 +215,14 @@ export class Validator {
   // --- what comes in -------------------------------------------------------------------------
 
   /**
-   * Takes a batch from its submitter or anybody who carries it.
+   * Takes batches from their submitter or anybody who carries them: {@link Intake.submit}.
    *
-   * @returns the serial that is expected next of its submitter.
-   * @throws ProtocolError `CODEC_*`, `BATCH_*`; LedgerError `BLOCK_SUBMITTER` for one who may not
-   * submit, `MEMPOOL_FULL`, `MEMPOOL_CONFLICT`; NodeError `NODE_BUSY` while not running.
+   * @returns the serial that is expected next of their submitter.
+   * @throws what the intake throws; NodeError `NODE_BUSY` while not running.
    */
-  submit(bytes: Uint8Array): number {
+  submit(batches: readonly Uint8Array[]): number {
     if (!this.#isRunning) throw new NodeError("NODE_BUSY", "the validator is not running")
-    const { next, isNew } = this.#intake.submit(bytes)
+    const { next, isNew } = this.#intake.submit(batches)
     if (isNew) this.#feed({ type: "submitted" })
     return next
   }

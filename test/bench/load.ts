@@ -15,18 +15,20 @@ import { createHost, type Host } from "../../node/network/host.ts"
 import type { Member } from "../../node/network/transport.ts"
 import { encodeBatch, messageEntry, signBatch } from "../../protocol/entry.ts"
 import { networkId } from "../../protocol/governance.ts"
-import { decodeNumber, encodeBlob, encodeNumber, PROTOCOLS } from "../../protocol/wire.ts"
+import { decodeNumber, encodeNumber, encodeSubmitRequest, PROTOCOLS } from "../../protocol/wire.ts"
 import { random } from "../support/disk-ledger.ts"
 import { createMinistry, type Ministry, type MinistryPost } from "../support/ministry.ts"
 
 const VALIDATORS = 4
 const PROGRAM = fileURLToPath(new URL("./load-process.ts", import.meta.url))
 const POLL_MS = 50
-/** Batches under way to one validator. */
-const IN_FLIGHT = 32
+/** Submissions under way to one validator. */
+const IN_FLIGHT = 4
 /** Entries ahead of what is final; the mempool takes 2 MiB of a submitter. */
 const AHEAD_SINGLE = 3_000
 const AHEAD = 16_384
+/** Batches in one submission. */
+const TOGETHER = 32
 const READY_MS = 60_000
 const RETRY_MS = 50
 
@@ -190,26 +192,28 @@ export class LoadStage {
     }
   }
 
-  /** One validator's share of the load: several batches under way, in the order of serials. */
+  /** One validator's share of the load: several submissions under way, in the order of serials. */
   async #feed(index: number, supply: Supply): Promise<void> {
     const peer = this.#ministry.posts[index]?.peer ?? ""
     const underWay = new Set<Promise<void>>()
     const feeder = supply.feeder()
     for (;;) {
-      const batch = await feeder()
-      if (batch === undefined) break
-      const request = this.#send(peer, batch).finally(() => underWay.delete(request))
+      const batches = await feeder()
+      if (batches.length === 0) break
+      const request = this.#send(peer, batches).finally(() => underWay.delete(request))
       underWay.add(request)
       if (underWay.size >= IN_FLIGHT) await Promise.race(underWay)
     }
     await Promise.all(underWay)
   }
 
-  async #send(peer: string, { bytes, endSerial }: Supplied): Promise<void> {
-    for (;;) {
-      const answer = await this.#host.request(peer, PROTOCOLS.submit, encodeBlob(bytes))
-      if (decodeNumber(answer, "submit answer") >= endSerial) return
-      await pause(RETRY_MS)
+  async #send(peer: string, batches: readonly Supplied[]): Promise<void> {
+    for (let left = batches; left.length > 0;) {
+      const request = encodeSubmitRequest(left.map(({ bytes }) => bytes))
+      const answer = await this.#host.request(peer, PROTOCOLS.submit, request)
+      const next = decodeNumber(answer, "submit answer")
+      left = left.filter(({ endSerial }) => endSerial > next)
+      if (left.length > 0) await pause(RETRY_MS)
     }
   }
 
@@ -268,16 +272,20 @@ class Supply {
     for (const wake of this.#wakers.splice(0)) wake()
   }
 
-  /** Gives one validator every batch in turn; undefined at the end. */
-  feeder(): () => Promise<Supplied | undefined> {
+  /** Gives one validator every batch in turn, as many as may go together; none at the end. */
+  feeder(): () => Promise<Supplied[]> {
     let index = 0
     return async () => {
-      while (index === this.#batches.length) {
-        if (this.#isOver) return undefined
-        if (this.nextSerial < this.#untilSerial) this.#sign()
-        else await new Promise<void>((resolve) => this.#wakers.push(resolve))
+      for (;;) {
+        if (this.#isOver && index === this.#batches.length) return []
+        while (index + TOGETHER > this.#batches.length && this.nextSerial < this.#untilSerial) {
+          this.#sign()
+        }
+        const batches = this.#batches.slice(index, index + TOGETHER)
+        index += batches.length
+        if (batches.length > 0) return batches
+        await new Promise<void>((resolve) => this.#wakers.push(resolve))
       }
-      return this.#batches[index++]
     }
   }
 

@@ -11,6 +11,8 @@ import {
   REASSEMBLY_BYTES_MAX,
   RECEIPTS_BYTES_MAX,
   STORED_BLOCK_BYTES_MAX,
+  SUBMIT_BATCHES_MAX,
+  SUBMIT_BYTES,
 } from "../../protocol/limits.ts"
 import {
   decodeBlob,
@@ -23,6 +25,7 @@ import {
   decodeCopyRequest,
   decodeCopyStatus,
   decodeNumber,
+  decodeSubmitRequest,
   encodeBlob,
   encodeBundleAnswer,
   encodeBundleRequest,
@@ -33,6 +36,7 @@ import {
   encodeCopyRequest,
   encodeCopyStatus,
   encodeNumber,
+  encodeSubmitRequest,
   PROTOCOLS,
 } from "../../protocol/wire.ts"
 import { refusal } from "../support/refusal.ts"
@@ -56,7 +60,11 @@ describe("the table of protocols", () => {
     const framed = (length: number): number => encodeBlob(new Uint8Array(length)).length
     expect(PROTOCOLS.deliver.requestBytesMax).toBeGreaterThanOrEqual(framed(ENVELOPE_BYTES_MAX))
     expect(PROTOCOLS.relay.requestBytesMax).toBeGreaterThanOrEqual(framed(ENVELOPE_BYTES_MAX))
-    expect(PROTOCOLS.submit.requestBytesMax).toBeGreaterThanOrEqual(framed(BATCH_BYTES_MAX))
+    const submission = (count: number, bytes: number): number =>
+      encodeSubmitRequest(Array.from({ length: count }, () => new Uint8Array(bytes))).length
+    expect(PROTOCOLS.submit.requestBytesMax).toBeGreaterThanOrEqual(submission(1, BATCH_BYTES_MAX))
+    const small = Math.floor(SUBMIT_BYTES / SUBMIT_BATCHES_MAX)
+    expect(PROTOCOLS.submit.requestBytesMax).toBeGreaterThan(submission(SUBMIT_BATCHES_MAX, small))
     expect(PROTOCOLS.receipt.requestBytesMax).toBeGreaterThanOrEqual(framed(RECEIPTS_BYTES_MAX))
     const largest = encodeBlocksAnswer([new Uint8Array(STORED_BLOCK_BYTES_MAX)])
     expect(PROTOCOLS.blocks.answerBytesMax).toBeGreaterThanOrEqual(largest.length)
@@ -80,6 +88,7 @@ describe("requests and answers", () => {
         expect(decodeBlocksAnswer(encodeBlocksAnswer([bytes, bytes]))).toEqual([bytes, bytes])
         expect(decodeHoldersRequest(encodeHoldersRequest([n, 0]))).toEqual([n, 0])
         expect(decodeHoldersAnswer(encodeHoldersAnswer([bytes]))).toEqual([bytes])
+        expect(decodeSubmitRequest(encodeSubmitRequest([bytes, bytes]))).toEqual([bytes, bytes])
         const answer = { entries: bytes, path: [new Uint8Array(32).fill(n % 256)] }
         expect(decodeBundleAnswer(encodeBundleAnswer(answer))).toEqual(answer)
       }),
@@ -97,6 +106,7 @@ describe("requests and answers", () => {
       (bytes) => encodeCopyRequest(decodeCopyRequest(bytes)),
       (bytes) => encodeCopyStatus(decodeCopyStatus(bytes)),
       (bytes) => encodeNumber(number(bytes)),
+      (bytes) => encodeSubmitRequest(decodeSubmitRequest(bytes)),
       (bytes) => encodeBlocksRequest(decodeBlocksRequest(bytes)),
       (bytes) => encodeBlocksAnswer(decodeBlocksAnswer(bytes)),
       (bytes) => encodeHoldersRequest(decodeHoldersRequest(bytes)),
@@ -133,6 +143,7 @@ describe("requests and answers", () => {
     ["what became of a copy", encodeCopyStatus("stored"), decodeCopyStatus],
     ["bytes", encodeBlob(Uint8Array.of(1)), blob],
     ["a number", encodeNumber(1_000), number],
+    ["a submission", encodeSubmitRequest([Uint8Array.of(5)]), decodeSubmitRequest],
     ["a request for blocks", encodeBlocksRequest({ fromHeight: 7, count: 9 }), decodeBlocksRequest],
     ["blocks", encodeBlocksAnswer([Uint8Array.of(5)]), decodeBlocksAnswer],
     ["places of entries", encodeHoldersRequest([7, 9]), decodeHoldersRequest],
@@ -196,6 +207,13 @@ describe("requests and answers", () => {
     expect(refusal(() => blob(encodeBlob(new Uint8Array(101))))).toBe("CODEC_LENGTH")
     expect(refusal(() => blob(encodeBlob(new Uint8Array(200))))).toBe("CODEC_LENGTH")
     expect(refusal(() => blob(encodeBlob(new Uint8Array(0))))).toBe("CODEC_LENGTH")
+    const submit = (count: number): string | undefined => {
+      const batches = Array.from({ length: count }, () => Uint8Array.of(1))
+      return refusal(() => decodeSubmitRequest(encodeSubmitRequest(batches)))
+    }
+    expect(submit(0)).toBe("WIRE_INVALID")
+    expect(submit(SUBMIT_BATCHES_MAX)).toBeUndefined()
+    expect(submit(SUBMIT_BATCHES_MAX + 1)).toBe("CODEC_LENGTH")
     const ask = (count: number): string | undefined =>
       refusal(() => decodeBlocksRequest(encodeBlocksRequest({ fromHeight: 1, count })))
     expect(ask(BLOCKS_PER_ANSWER_MAX)).toBeUndefined()

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest"
 import { Submitter } from "../../../node/consensus/submitter.ts"
 import { decodeBatch, messageEntry, type Entry } from "../../../protocol/entry.ts"
 import { BATCH_ENTRIES_MAX, ENTRY_BYTES_MAX } from "../../../protocol/limits.ts"
-import { decodeBlob, encodeNumber, PROTOCOLS } from "../../../protocol/wire.ts"
+import { decodeSubmitRequest, encodeNumber, PROTOCOLS } from "../../../protocol/wire.ts"
 import { payloadEntry } from "../../../protocol/entry.ts"
 import { createVirtualClock } from "../../support/clock.ts"
 import { SimulatedDisk } from "../../support/database.ts"
@@ -22,14 +22,18 @@ async function scene() {
   const disk = new SimulatedDisk()
   const database = disk.open()
   const received: { first: number; count: number; atMs: number }[] = []
+  const requests: number[] = []
   const answers: ((expected: number) => number)[] = []
   let expected = 1
   const validator = network.transport(VALIDATOR)
   validator.handle(PROTOCOLS.submit, async (_, request) => {
-    const batch = decodeBatch(suite, decodeBlob(request, "submit", 2 ** 20))
-    const count = batch.entries.length
-    received.push({ first: batch.firstSeq, count, atMs: clock.monotonicMs() })
-    if (batch.firstSeq <= expected) expected = Math.max(expected, batch.firstSeq + count)
+    requests.push(request.length)
+    for (const bytes of decodeSubmitRequest(request)) {
+      const batch = decodeBatch(suite, bytes)
+      const count = batch.entries.length
+      received.push({ first: batch.firstSeq, count, atMs: clock.monotonicMs() })
+      if (batch.firstSeq <= expected) expected = Math.max(expected, batch.firstSeq + count)
+    }
     const answer = answers.shift()
     return Promise.resolve(encodeNumber(answer === undefined ? expected : answer(expected)))
   })
@@ -53,7 +57,7 @@ async function scene() {
     await database.write(entries.map((entry) => submitter.entryOperation(entry)))
   }
   await clock.runFor(10_000)
-  return { clock, network, database, received, answers, submitter, warnings, put }
+  return { clock, network, database, received, requests, answers, submitter, warnings, put }
 }
 
 function entry(seq: number): Entry {
@@ -83,7 +87,7 @@ describe("the submitter", () => {
   })
 
   it("cuts a long queue into batches within the limits of count and bytes", async () => {
-    const { clock, submitter, put, received } = await scene()
+    const { clock, submitter, put, received, requests } = await scene()
     const large = Array.from({ length: 40 }, (_, i) =>
       payloadEntry(suite, "governance", 1, 601 + i, 1, new Uint8Array(ENTRY_BYTES_MAX - 54)),
     )
@@ -92,6 +96,10 @@ describe("the submitter", () => {
     await clock.runFor(1_000)
     expect(received[0]).toMatchObject({ first: 1, count: BATCH_ENTRIES_MAX })
     expect(received.reduce((sum, { count }) => sum + count, 0)).toBe(640)
+    // What is small goes together, what is large alone.
+    expect(requests.length).toBeLessThan(received.length)
+    const { requestBytesMax } = PROTOCOLS.submit
+    expect(requests.every((bytes) => bytes <= requestBytesMax)).toBe(true)
   })
 
   it("begins again where the validator says, and waits when it makes no progress", async () => {
