@@ -70,6 +70,8 @@ export class Cluster {
   /** Events handled by machines, and a hash over them and over what they led to. */
   events = 0
   digest = 0
+  /** Submissions that will arrive: nobody waits for what is in them yet. */
+  underWay = 0
   onTrace: ((line: string) => void) | undefined
   /** Twins' links, by message; undefined: as the network says. */
   mayPass: ((from: Actor, to: Actor, message: Message) => boolean) | undefined
@@ -156,8 +158,7 @@ export class Cluster {
   forward(from: Machine, transactions: readonly number[]): void {
     if (transactions.length === 0) return
     for (const machine of this.machines) {
-      if (machine === from) continue
-      this.network.carry(from.end, machine.end, () => machine.submit(transactions))
+      if (machine !== from) this.#bring(from.end, machine.end, machine, transactions)
     }
   }
 
@@ -166,8 +167,15 @@ export class Cluster {
     for (const one of transactions) this.invariants.submitted.add(one)
     for (const machine of this.machines) {
       const end = this.actors.length + 1
-      this.network.carry(end, end, () => machine.submit(transactions))
+      this.#bring(end, end, machine, transactions)
     }
+  }
+
+  #bring(from: number, to: number, machine: Machine, transactions: readonly number[]): void {
+    this.underWay += this.network.carry(from, to, () => {
+      this.underWay -= 1
+      machine.submit(transactions)
+    })
   }
 
   anotherThan(machine: Machine): number {

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest"
 import type { Message } from "../../ledger/message.ts"
 import type { HeldBlock, View } from "../../ledger/state.ts"
 import { faultsOf, leaderOf, quorumOf } from "../../ledger/validators.ts"
+import { runAny } from "./campaigns.ts"
 import { Cluster, DEFAULTS, type ClusterOptions } from "./cluster.ts"
 import type { Machine } from "./machine.ts"
 import { demandFinality } from "./mixes.ts"
@@ -45,6 +46,20 @@ describe("the quorum", () => {
       expect(quorumOf(count)).toBeLessThanOrEqual(count - faults)
     }
     expect([4, 5, 6, 7, 8, 9, 10, 13].map(quorumOf)).toEqual([3, 4, 4, 5, 6, 6, 7, 9])
+  })
+})
+
+describe("all is final", () => {
+  it("only once what missions have just sent is: at 50 % loss that takes minutes", () => {
+    const cluster = clusterOf(4, 1)
+    cluster.startAll()
+    cluster.submit([1])
+    expect(demandFinality(cluster, cluster.machines)).toBeGreaterThan(0)
+    expect(cluster.invariants.isFinal(1)).toBe(true)
+    // Here the last submission was on its way when the dead were dead and the links were healed.
+    const { healingMs, red } = runAny({ mix: "quiet-dead-2", count: 7, seed: 10 })
+    expect(red).toBeUndefined()
+    expect(healingMs).toBeGreaterThan(60_000)
   })
 })
 

@@ -272,6 +272,7 @@ function boundMs(cluster: Cluster): number {
 }
 
 function isAllFinal(cluster: Cluster, alive: readonly Machine[]): boolean {
+  if (cluster.underWay > 0) return false
   const height = cluster.invariants.chain.length
   for (const { isUp, waiting, delivered } of alive) {
     if (!isUp || waiting.size > 0 || delivered.height !== height) return false

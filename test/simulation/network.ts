@@ -40,14 +40,16 @@ export class Network {
     return (this.#sides[from] ?? 0) !== (this.#sides[to] ?? 0)
   }
 
-  /** Carries something over the link, or loses it, or carries it twice. */
-  carry(from: number, to: number, arrive: () => void): void {
+  /** Carries something over the link, or loses it, or carries it twice; says how often it arrives. */
+  carry(from: number, to: number, arrive: () => void): number {
     this.messages += 1
     const { loss, doubling } = this.quality
     const random = this.#random
-    if (this.isCut(from, to) || random.chance(loss)) return
+    if (this.isCut(from, to) || random.chance(loss)) return 0
     this.#schedule.after(this.wayMs(), arrive)
-    if (random.chance(doubling)) this.#schedule.after(this.wayMs() * 2, arrive)
+    if (!random.chance(doubling)) return 1
+    this.#schedule.after(this.wayMs() * 2, arrive)
+    return 2
   }
 
   /** How long one message takes. */
