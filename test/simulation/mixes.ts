@@ -5,6 +5,7 @@
 
 import { HEARTBEAT_MS, SKIP_MS } from "../../protocol/limits.ts"
 import { faultsOf } from "../../ledger/validators.ts"
+import type { ConsensusState } from "../../ledger/state.ts"
 import { Cluster, DEFAULTS, type ClusterOptions } from "./cluster.ts"
 import { Red } from "./invariants.ts"
 import type { Machine } from "./machine.ts"
@@ -176,7 +177,7 @@ function live(cluster: Cluster, mix: Mix, random: Random, isBurst: boolean): num
   cluster.startAll()
   const deadCount = mix.dead?.(cluster.options.count) ?? 0
   const dead = random.shuffle([...cluster.machines]).slice(0, deadCount)
-  const troubleMs = isBurst ? random.between(2_000, 6_000) : random.between(4_000, 12_000)
+  const troubleMs = isBurst ? random.between(2_000, 6_000) : random.between(3_700, 11_000)
   for (const machine of dead) {
     cluster.schedule.at(random.chance(0.5) ? 0 : random.next() * troubleMs, () => {
       machine.crash()
@@ -194,7 +195,7 @@ function live(cluster: Cluster, mix: Mix, random: Random, isBurst: boolean): num
 
 function planWork(cluster: Cluster, random: Random, troubleMs: number, isBurst: boolean): void {
   let next = 1
-  const bursts = isBurst ? 1 + random.int(3) : 30 + random.int(50)
+  const bursts = isBurst ? 1 + random.int(3) : 28 + random.int(46)
   for (let i = 0; i < bursts; i++) {
     const count = isBurst ? 1 + random.int(12) : 1 + random.int(3)
     const transactions = Array.from({ length: count }, () => next++)
@@ -226,7 +227,7 @@ export function demandFinality(
   alive: readonly Machine[],
   { isSilent } = { isSilent: true },
 ): number {
-  const { schedule, options } = cluster
+  const { schedule } = cluster
   const startMs = schedule.nowMs
   cluster.run(startMs + boundMs(cluster), () => isAllFinal(cluster, alive))
   const healingMs = schedule.nowMs - startMs
@@ -239,24 +240,41 @@ export function demandFinality(
   cluster.tellAll("all final")
   // Liars are never silent.
   if (!isSilent) return healingMs
-  const rounds = options.quality.loss === 0 ? 1 : 2
-  cluster.run(schedule.nowMs + rounds * (2 * HEARTBEAT_MS + SKIP_MS))
-  const { height } = cluster.invariants.chain.at(-1) ?? { height: 0 }
+  demandSilence(cluster, alive)
+  return healingMs
+}
+
+/**
+ * No message, no record, no block any more. Where messages are lost, the highest notarized block may
+ * still be unfinal: it becomes final as everything else did (LEDGER §8.3, Q2), and has as long for it.
+ */
+function demandSilence(cluster: Cluster, alive: readonly Machine[]): void {
+  const { schedule, invariants } = cluster
+  const isLossy = cluster.options.quality.loss > 0
+  // Where heartbeats are lost, a leader may seem dead for a while.
+  const noiseNow = (): number => invariants.noise + (isLossy ? 0 : invariants.skips)
+  const untilMs = schedule.nowMs + boundMs(cluster)
+  cluster.run(schedule.nowMs + (isLossy ? 2 : 1) * (2 * HEARTBEAT_MS + SKIP_MS))
+  for (let isBusy = isLossy; isBusy && schedule.nowMs < untilMs;) {
+    const noise = noiseNow()
+    cluster.run(schedule.nowMs + 2 * HEARTBEAT_MS)
+    isBusy = noiseNow() > noise || alive.some(({ state }) => !isSettled(state))
+  }
+  const { height } = invariants.chain.at(-1) ?? { height: 0 }
   for (const { identity, disk, state } of alive) {
     if (disk.store.length !== height) {
       throw new Red(`validator ${identity} has height ${disk.store.length} of ${height} at the end`)
     }
     if (state?.armedMs !== undefined) throw new Red(`validator ${identity} is armed for ever`)
   }
-  const noiseNow = (): number => {
-    const { noise, skips } = cluster.invariants
-    // Where heartbeats are lost, a leader may seem dead for a while.
-    return options.quality.loss === 0 ? noise + skips : noise
-  }
   const noise = noiseNow()
   cluster.run(schedule.nowMs + 2 * HEARTBEAT_MS)
-  if (noiseNow() > noise) throw new Red(`no silence: ${cluster.invariants.lastNoise}`)
-  return healingMs
+  if (noiseNow() > noise) throw new Red(`no silence: ${invariants.lastNoise}`)
+}
+
+/** Nothing is left to do for it. */
+function isSettled(state: ConsensusState | undefined): boolean {
+  return state?.armedMs === undefined && (state?.certified.view ?? 0) <= (state?.final.view ?? 0)
 }
 
 /**

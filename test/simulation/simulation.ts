@@ -11,7 +11,7 @@ import { allWork, costOf, perform, runAny, type Report, type Work } from "./camp
 import { Totals } from "./totals.ts"
 
 const THREADS = 2
-const SLICE = 0.01
+const SLICE = 0.2
 const PROGRESS_MS = 15_000
 
 /** Hands out work to threads until none is left. */
