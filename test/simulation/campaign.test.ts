@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest"
 import { ADVERSARIES } from "./adversaries.ts"
 import { replayOf, runAny } from "./campaigns.ts"
 import { MIXES, QUIET_MIXES, type Case } from "./mixes.ts"
-import { huntMutant } from "./mutants.ts"
+import { faultsOfMutants, huntMutant } from "./mutants.ts"
 
 /** Red cases, each with the command that replays it. */
 function redsOf(mix: string, counts: readonly number[], seeds: number): string[] {
@@ -52,6 +52,10 @@ describe("the simulator", () => {
       digests.add(digest)
     }
     expect(digests.size).toBe(20)
+  })
+
+  it("has bugs that can be put into the code as it is", () => {
+    expect(faultsOfMutants()).toEqual([])
   })
 
   it("finds a bug that is put into a copy of the code", () => {

@@ -118,6 +118,41 @@ export class Cluster {
     })
   }
 
+  /** Changes who reaches whom; who does so again may notice. */
+  regroup(change: () => void): void {
+    const { machines, network } = this
+    const parted = machines.flatMap((one, i) =>
+      machines
+        .slice(i + 1)
+        .filter((other) => network.isCut(one.end, other.end))
+        .map((other) => [one, other] as const),
+    )
+    change()
+    for (const [one, other] of parted) this.#meet(one, other)
+  }
+
+  /** A validator that starts finds the others. */
+  meetAll(machine: Machine): void {
+    for (const other of this.machines) {
+      if (other.identity !== machine.identity) this.#meet(machine, other)
+    }
+  }
+
+  /** Both notice that they reach each other (LEDGER §8.3, Q5), or, for a short break, neither does. */
+  #meet(one: Machine, other: Machine): void {
+    const { network, schedule } = this
+    const isInReach = (): boolean => one.isUp && other.isUp && !network.isCut(one.end, other.end)
+    if (!isInReach() || this.random.chance(0.5)) return
+    for (const [here, there] of [
+      [one, other],
+      [other, one],
+    ] as const) {
+      schedule.after(network.wayMs(), () => {
+        if (isInReach()) here.handle({ type: "contact", with: there.identity })
+      })
+    }
+  }
+
   /** Lets time pass up to a moment, or until something is so. */
   run(untilMs: number, isDone: () => boolean = () => false): void {
     while (!isDone() && this.schedule.next(untilMs));

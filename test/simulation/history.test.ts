@@ -49,24 +49,18 @@ describe("the quorum", () => {
   })
 })
 
-describe("all is final", () => {
-  it("only once what missions have just sent is: at 50 % loss that takes minutes", () => {
+describe("a simulation", () => {
+  it("takes nothing for final while a submission is on its way", () => {
     const cluster = clusterOf(4, 1)
     cluster.startAll()
     cluster.submit([1])
     expect(demandFinality(cluster, cluster.machines)).toBeGreaterThan(0)
     expect(cluster.invariants.isFinal(1)).toBe(true)
-    // Here the last submission was on its way when the dead were dead and the links were healed.
-    const { healingMs, red } = runAny({ mix: "quiet-dead-2", count: 7, seed: 10 })
-    expect(red).toBeUndefined()
-    expect(healingMs).toBeGreaterThan(60_000)
   })
-})
 
-describe("there is silence", () => {
-  it("only once the highest notarized block is final: at 50 % loss that takes minutes, too", () => {
-    // All was final at 164 s, and a hundred seconds later five closing blocks stood above it.
-    expect(runAny({ mix: "quiet-dead-2", count: 4, seed: 675 }).red).toBeUndefined()
+  it("gives silence as long as finality where half of all is lost", () => {
+    // All is final, and a hundred seconds later closing blocks above it are not.
+    expect(runAny({ mix: "quiet-dead-2", count: 4, seed: 6338 }).red).toBeUndefined()
   })
 })
 
@@ -133,8 +127,12 @@ describe("consensus goes on", () => {
     const effectsOf = (cut: number): number => {
       const cluster = clusterOf(4, 7)
       let count = 0
+      let isOver = false
       cluster.onTrace = (line) => {
-        if (!/^ *[\d.]+ 1 .* {2}> (?:persist|send)/.test(line) || count++ !== cut) return
+        // Later it would be a crash in the silence, after which validators greet each other (Q5).
+        isOver ||= line.endsWith("all final")
+        if (isOver || !/^ *[\d.]+ 1 .* {2}> (?:persist|send)/.test(line)) return
+        if (count++ !== cut) return
         machine(cluster, 1).crash()
         cluster.restartLater(machine(cluster, 1))
       }
@@ -235,7 +233,10 @@ describe("a validator", () => {
     cluster.startAll()
     cluster.run(3_600_000)
     expect(cluster.invariants.noise + cluster.invariants.skips).toBe(0)
-    expect(cluster.network.messages).toBe(4 * 3 * 360)
+    // Each greets those whom it meets when it starts (Q5).
+    const greetings = cluster.network.messages - 4 * 3 * 360
+    expect(greetings).toBeGreaterThanOrEqual(0)
+    expect(greetings).toBeLessThanOrEqual(4 * 3)
     for (const { disk, state } of cluster.machines) {
       expect([disk.log.length, disk.store.length, state?.view]).toEqual([0, 0, 1])
     }

@@ -109,6 +109,7 @@ export class Machine implements Actor {
     this.state = restored.state
     this.#perform(restored.effects)
     this.#cluster.invariants.afterStep(this)
+    this.#cluster.meetAll(this)
   }
 
   crash(): void {

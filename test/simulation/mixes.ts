@@ -45,7 +45,9 @@ function often(
 function partition(cluster: Cluster, random: Random, untilMs: number): void {
   often(cluster, random, 1_500, untilMs, () => {
     const sides = random.chance(0.3) ? 1 : random.chance(0.7) ? 2 : 3
-    for (const { end } of cluster.actors) cluster.network.putOnSide(end, random.int(sides))
+    cluster.regroup(() => {
+      for (const { end } of cluster.actors) cluster.network.putOnSide(end, random.int(sides))
+    })
   })
 }
 
@@ -54,7 +56,7 @@ function flap(cluster: Cluster, random: Random, untilMs: number): void {
   let isAway = false
   often(cluster, random, 400, untilMs, () => {
     isAway = !isAway
-    cluster.network.putOnSide(end, isAway ? 1 : 0)
+    cluster.regroup(() => cluster.network.putOnSide(end, isAway ? 1 : 0))
   })
 }
 
@@ -177,7 +179,7 @@ function live(cluster: Cluster, mix: Mix, random: Random, isBurst: boolean): num
   cluster.startAll()
   const deadCount = mix.dead?.(cluster.options.count) ?? 0
   const dead = random.shuffle([...cluster.machines]).slice(0, deadCount)
-  const troubleMs = isBurst ? random.between(2_000, 6_000) : random.between(3_700, 11_000)
+  const troubleMs = isBurst ? random.between(2_000, 6_000) : random.between(4_000, 12_000)
   for (const machine of dead) {
     cluster.schedule.at(random.chance(0.5) ? 0 : random.next() * troubleMs, () => {
       machine.crash()
@@ -195,7 +197,7 @@ function live(cluster: Cluster, mix: Mix, random: Random, isBurst: boolean): num
 
 function planWork(cluster: Cluster, random: Random, troubleMs: number, isBurst: boolean): void {
   let next = 1
-  const bursts = isBurst ? 1 + random.int(3) : 28 + random.int(46)
+  const bursts = isBurst ? 1 + random.int(3) : 30 + random.int(50)
   for (let i = 0; i < bursts; i++) {
     const count = isBurst ? 1 + random.int(12) : 1 + random.int(3)
     const transactions = Array.from({ length: count }, () => next++)
@@ -204,7 +206,7 @@ function planWork(cluster: Cluster, random: Random, troubleMs: number, isBurst: 
 }
 
 function heal(cluster: Cluster): void {
-  cluster.network.joinAll()
+  cluster.regroup(() => cluster.network.joinAll())
   for (const machine of cluster.machines) machine.start()
   cluster.tellAll("healed")
 }

@@ -94,11 +94,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "own votes not counted again",
     edits: [
-      [
-        QUIESCENCE,
-        "      onVote(state, vote, nowMs)\n    }\n    const { entry }",
-        "    }\n    const { entry }",
-      ],
+      [QUIESCENCE, "    if (!isUnsynced(state, vote)) onVote(state, vote, nowMs)\n", ""],
       [
         RESTORE,
         '      state.out.push({ type: "send", message: { type: "vote", vote }, after: 0 })\n      onVote(state, vote, nowMs)',
@@ -179,8 +175,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       [
         QUIESCENCE,
-        "    if (entry !== undefined) {",
-        "    if (entry !== undefined && entry.view < 0) {",
+        "  if (entry !== undefined) send(",
+        "  if (entry !== undefined && entry.view < 0) send(",
       ],
     ],
     hunts: [
@@ -288,7 +284,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "what waits is not passed on",
-    edits: [[QUIESCENCE, '    state.out.push({ type: "resubmit" })\n', ""]],
+    edits: [
+      [QUIESCENCE, '    if (own.nullify !== undefined) state.out.push({ type: "resubmit" })\n', ""],
+    ],
     hunts: [
       ["quiet-50", 4],
       ["dead-most", 4],

@@ -51,6 +51,8 @@ export function describeEvent(event: ConsensusEvent): string {
       return `blockChecked ${short(event.hash)} ${event.verdict}`
     case "persisted":
       return `persisted ${event.seq}`
+    case "contact":
+      return `contact with ${event.with}`
     case "adopted":
       return `adopted h${event.place.height} ${event.certificates.map(describeCertificate).join(" ")}`
     case "tick":
@@ -132,6 +134,8 @@ export function weightOfEvent(event: ConsensusEvent): number {
       return 4001 * event.seq
     case "adopted":
       return 5003 * event.place.height
+    case "contact":
+      return 5501 + event.with
     case "tick":
       return 6007
     default:
