@@ -1,6 +1,6 @@
 /**
- * The chapter of validators that go: one is killed, one stands still, headquarters is shut down,
- * one after another, while cables flow. What was registered meanwhile is counted, not assumed.
+ * The chapter of validators that go: one is killed, one loses its network, headquarters is shut
+ * down, one after another, while cables flow. What was registered meanwhile is counted, not assumed.
  */
 
 import type { LedgerStatus } from "../../node/api/shapes.ts"
@@ -31,7 +31,7 @@ export async function validatorsAway(stage: Stage): Promise<Absence[]> {
   if (headquarters === undefined || london === undefined || delhi === undefined) return []
   const { quorum } = await headquarters.client.ledgerStatus()
   if (quorum.needed >= quorum.validators) return []
-  const frozen = posts[Math.min(3, quorum.validators - 1)] ?? delhi
+  const newYork = posts[Math.min(3, quorum.validators - 1)] ?? delhi
   const count = `${quorum.needed} of ${quorum.validators}`
   teller.chapter(`Validators go, one at a time; ${count} are enough to go on`)
   const leavings: Leaving[] = [
@@ -43,11 +43,11 @@ export async function validatorsAway(stage: Stage): Promise<Absence[]> {
       comeBack: async () => london.start(),
     },
     {
-      post: frozen,
-      how: "frozen",
-      told: "cut off: its process stands still (SIGSTOP)",
-      leave: async () => Promise.resolve(frozen.freeze()),
-      comeBack: async () => Promise.resolve(frozen.thaw()),
+      post: newYork,
+      how: "cut off",
+      told: "cut off: its node runs, its network is gone",
+      leave: async () => Promise.resolve(newYork.switchNetwork()),
+      comeBack: async () => Promise.resolve(newYork.switchNetwork()),
     },
     {
       post: headquarters,
@@ -83,6 +83,14 @@ async function oneAway(stage: Stage, leaving: Leaving, all: Sent[]): Promise<Abs
   // In mid-traffic: one is under way when it goes.
   await sendNext()
   await leaving.leave()
+  if (how === "cut off") {
+    await until(`${post.code} is cut off`, async () => {
+      return (await post.client.status()).connected.length === 0
+    })
+    // Its officers go on writing; their cables wait at home.
+    const subject = `${post.code} is cut off`
+    sent.push(await traffic.send(post, { to: [otherCode(present)], subject, text: `${subject}.` }))
+  }
   all.push(...sent.splice(0))
   const beforeMs = performance.now()
   let registered = 0
@@ -103,8 +111,15 @@ async function oneAway(stage: Stage, leaving: Leaving, all: Sent[]): Promise<Abs
   const back = (backMs / 1_000).toFixed(1)
   teller.line(`${post.code} ${told}, away ${away} s`)
   teller.line(`  meanwhile ${submitted} cables were submitted and ${registered} registered`)
+  if (how === "cut off")
+    teller.line(`  ${post.code} took a cable for ${otherCode(present)} and kept it`)
   teller.line(`  back after ${back} s: it votes, at height ${height} as all others`)
   return { mission: post.code, how, submitted, registered, awayMs, backMs, height }
+}
+
+function otherCode([first]: readonly DemoPost[]): string {
+  if (first === undefined) throw new Error("nobody else is there")
+  return first.code
 }
 
 async function countRegistered(sent: readonly Sent[]): Promise<number> {

@@ -15,6 +15,8 @@ import { fileURLToPath } from "node:url"
 import { NodeClient } from "../../node/api/client.ts"
 
 const PROGRAM = fileURLToPath(new URL("../../cli/tarbarta.js", import.meta.url))
+/** Gives a node's process a switch for its network. */
+const CUT = new URL("./cut.ts", import.meta.url).href
 
 /** What a command printed, and how it ended. */
 export interface Ended {
@@ -69,7 +71,8 @@ export class DemoPost {
 
   /** Starts the node; resolves when it is ready. */
   async start(): Promise<void> {
-    const child = this.#cast.spawn(["--home", this.home, "--json", "node", "start"])
+    const words = ["--home", this.home, "--json", "node", "start"]
+    const child = this.#cast.spawn(words, ["--import", CUT])
     this.#process = child
     await firstLine(child, `node of ${this.code}`)
   }
@@ -84,13 +87,9 @@ export class DemoPost {
     await this.#end("SIGKILL")
   }
 
-  /** The process stands still: its connections stay, and nothing comes from it. */
-  freeze(): void {
-    this.#process?.kill("SIGSTOP")
-  }
-
-  thaw(): void {
-    this.#process?.kill("SIGCONT")
+  /** Pulls the network cable, or plugs it in again; the node runs on. */
+  switchNetwork(): void {
+    this.#process?.kill("SIGUSR2")
   }
 
   /** A command that stays, such as the desk; ended with the cast. */
@@ -176,9 +175,10 @@ export class Cast {
     return join(folder, name)
   }
 
-  spawn(words: readonly string[]): ChildProcess {
+  /** Starts the command, with options for Node itself. */
+  spawn(words: readonly string[], nodeOptions: readonly string[] = []): ChildProcess {
     if (this.#isClosing) throw new Error("the demo is ending")
-    const child = spawn(process.execPath, [PROGRAM, ...words], {
+    const child = spawn(process.execPath, [...nodeOptions, PROGRAM, ...words], {
       cwd: this.folder,
       env: this.#environment,
       stdio: ["ignore", "pipe", "pipe"],

@@ -5,7 +5,7 @@ import type { Tally } from "./traffic.ts"
 /** One validator that was away while cables flowed. */
 export interface Absence {
   mission: string
-  how: "killed" | "frozen" | "shut down"
+  how: "killed" | "cut off" | "shut down"
   /** Cables that the others' nodes took meanwhile, and how many of them became final meanwhile. */
   submitted: number
   registered: number
