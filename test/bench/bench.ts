@@ -13,7 +13,7 @@
  */
 
 import { writeFile } from "node:fs/promises"
-import { availableParallelism, cpus } from "node:os"
+import { availableParallelism, cpus, loadavg } from "node:os"
 import { Command, Option } from "commander"
 import { benchCli } from "./cli.ts"
 import { benchDeliver } from "./deliver.ts"
@@ -64,6 +64,7 @@ const options: { readonly only?: string; readonly json?: string; readonly full?:
     .opts()
 
 const startedMs = performance.now()
+const loadBefore = load()
 const groups: Group[] = []
 const failed: string[] = []
 const stage = new Stage()
@@ -84,7 +85,7 @@ try {
   await stage.close()
 }
 const tookS = (performance.now() - startedMs) / 1_000
-const machine = `${cpus()[0]?.model.trim() ?? "?"}, ${availableParallelism()} cores, Node ${process.version}`
+const machine = `${cpus()[0]?.model.trim() ?? "?"}, ${availableParallelism()} cores, Node ${process.version}, load ${loadBefore} … ${load()}`
 if (process.stderr.isTTY) process.stderr.write("\r\x1b[K")
 console.log(`${tableOf(groups)}\n\n${machine}; ${tookS.toFixed(0)} s`)
 if (failed.length > 0) console.log(`did not run: ${failed.join(", ")}`)
@@ -93,6 +94,11 @@ if (options.json !== undefined) {
   await writeFile(options.json, `${JSON.stringify(report, undefined, 2)}\n`)
 }
 process.exit(failed.length > 0 ? 1 : 0)
+
+/** Programs that wanted a core in the last minute, ours among them. */
+function load(): string {
+  return (loadavg()[0] ?? Number.NaN).toFixed(1)
+}
 
 /** One line that moves on in a terminal, a line now and then in a log. */
 function progressOf(bench: string): Progress {
