@@ -108,9 +108,9 @@ export function appendLeaves(frontier: Frontier, leaves: Uint8Array, sink?: Node
   const edge = [...frontier.hashes]
   const hashes: Uint8Array[] = []
   let nodes = leaves
-  for (let level = 0, span = 1; span <= size; level++, span *= 2) {
+  for (let level = 0, span = 1; nodes.length > 0; level++, span *= 2) {
     const first = Math.floor(frontier.size / span)
-    if (nodes.length > 0) sink?.(level, first, nodes)
+    sink?.(level, first, nodes)
     // An odd old count means that the edge holds a left sibling for the first new node.
     const left = first % 2 === 1 ? edge.pop() : undefined
     const row = left === undefined ? nodes : concatBytes(left, nodes)
@@ -118,7 +118,8 @@ export function appendLeaves(frontier: Frontier, leaves: Uint8Array, sink?: Node
     if (last % 2 === 1) hashes.unshift(row.slice(row.length - HASH_BYTES))
     nodes = hashLevel(row)
   }
-  return { size, hashes }
+  // Above a level without a new node the edge is what it was.
+  return { size, hashes: [...edge, ...hashes] }
 }
 
 /** Root hash of the tree that a frontier stands for. */

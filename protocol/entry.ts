@@ -139,26 +139,29 @@ function writeEntry(writer: FieldWriter, entry: Entry): void {
  * @throws {@link ProtocolError} `CODEC_*` for the layout, `ENTRY_INVALID` for a broken rule.
  */
 export function decodeEntry(suite: Suite, bytes: Uint8Array): Entry {
-  return decodeMessage(bytes) ?? decodeAnyEntry(suite, bytes)
+  if (bytes.length !== ENTRY_HEAD_BYTES) return decodeAnyEntry(suite, bytes)
+  // A copy: the caller's bytes may be part of something large.
+  return readMessage(bytes.slice(), 0, bytes.length) ?? decodeAnyEntry(suite, bytes)
 }
 
 /**
- * A message without the steps of a reader, because nearly every entry is one; undefined for all
- * that {@link decodeAnyEntry} is to judge.
+ * The message of `length` bytes at `at`, without the steps of a reader, because nearly every entry
+ * is one; undefined for all that {@link decodeAnyEntry} is to judge. Its commitment is a view.
  */
-function decodeMessage(bytes: Uint8Array): Entry | undefined {
+function readMessage(bytes: Uint8Array, at: number, length: number): Entry | undefined {
   const isMessage =
-    bytes.length === ENTRY_HEAD_BYTES &&
-    bytes[0] === ENTRY_VERSION &&
-    bytes[1] === ENTRY_TYPES.message &&
-    bytes[20] === 0 &&
-    bytes[21] === 0
-  const submitterSeq = wordAt(bytes, 4) * WORD + wordAt(bytes, 8)
-  const timeMs = wordAt(bytes, 12) * WORD + wordAt(bytes, 16)
-  if (!isMessage || submitterSeq === 0) return undefined
+    length === ENTRY_HEAD_BYTES &&
+    bytes[at] === ENTRY_VERSION &&
+    bytes[at + 1] === ENTRY_TYPES.message &&
+    bytes[at + 20] === 0 &&
+    bytes[at + 21] === 0
+  if (!isMessage) return undefined
+  const submitterSeq = wordAt(bytes, at + 4) * WORD + wordAt(bytes, at + 8)
+  const timeMs = wordAt(bytes, at + 12) * WORD + wordAt(bytes, at + 16)
+  if (submitterSeq === 0) return undefined
   if (submitterSeq > Number.MAX_SAFE_INTEGER || timeMs > Number.MAX_SAFE_INTEGER) return undefined
-  const submitter = ((bytes[2] ?? 0) << 8) | (bytes[3] ?? 0)
-  const commitment = bytes.slice(COMMITMENT_AT, ENTRY_HEAD_BYTES)
+  const submitter = ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)
+  const commitment = bytes.subarray(at + COMMITMENT_AT, at + ENTRY_HEAD_BYTES)
   return { type: "message", submitter, submitterSeq, timeMs, commitment, payload: NO_PAYLOAD }
 }
 
@@ -311,6 +314,12 @@ export function decodeBatch(suite: Suite, bytes: Uint8Array): Batch {
     const why = `batch: expected at most ${BATCH_BYTES_MAX} bytes, got ${bytes.length}`
     throw new ProtocolError("CODEC_LENGTH", why)
   }
+  // A copy: the caller's bytes may be part of something large.
+  return decodeOwnBatch(suite, bytes.slice())
+}
+
+/** As {@link decodeBatch}, of bytes that are the batch's alone: entries are views of them. */
+function decodeOwnBatch(suite: Suite, bytes: Uint8Array): Batch {
   const reader = new FieldReader(bytes, "batch")
   const submitter = reader.u16("submitter")
   const firstSeq = reader.u64("first serial")
@@ -318,14 +327,16 @@ export function decodeBatch(suite: Suite, bytes: Uint8Array): Batch {
   const entries: Entry[] = []
   for (let index = 0; index < count; index++) {
     const length = reader.u16("entry length")
-    entries.push(decodeEntry(suite, reader.view("entry", length)))
+    const at = reader.pass("entry", length)
+    const message = readMessage(bytes, at, length)
+    entries.push(message ?? decodeAnyEntry(suite, bytes.subarray(at, at + length)))
   }
   const signature = reader.bytes("signature", ED25519_SIGNATURE_BYTES)
   reader.end()
   const batch = { submitter, firstSeq, entries, signature }
   checkBatch(batch)
-  // One value has one encoding. A copy: the caller's bytes may be part of something large.
-  encodings.set(batch, bytes.slice())
+  // One value has one encoding.
+  encodings.set(batch, bytes)
   return batch
 }
 
@@ -342,7 +353,7 @@ export function joinBatch(
 ): { readonly batch: Batch; readonly taken: number } {
   const { submitter, firstSeq, count, signature } = head
   const reader = new FieldReader(encodedEntries, "entries")
-  for (let index = 0; index < count; index++) reader.view("entry", reader.u16("entry length"))
+  for (let index = 0; index < count; index++) reader.pass("entry", reader.u16("entry length"))
   const taken = encodedEntries.length - reader.left
   const encoded = new FieldWriter(BATCH_FRAME_BYTES + taken)
     .u16(submitter)
@@ -351,7 +362,7 @@ export function joinBatch(
     .bytes(encodedEntries.subarray(0, taken))
     .bytes(signature)
     .finish()
-  return { batch: decodeBatch(suite, encoded), taken }
+  return { batch: decodeOwnBatch(suite, encoded), taken }
 }
 
 /** Size of {@link encodeBatch}'s answer, without encoding. */

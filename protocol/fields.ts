@@ -126,6 +126,11 @@ export class FieldReader {
     return this.#bytes.subarray(at, at + length)
   }
 
+  /** Passes over the next `length` bytes; returns where they begin, for who reads them in place. */
+  pass(what: string, length: number): number {
+    return this.#advance(what, length)
+  }
+
   /** A byte that must be `expected`; `CODEC_VERSION` when it is another. */
   version(expected: number): void {
     const found = this.u8("version")

@@ -6,7 +6,6 @@
  * at a time, and the event loop turns between two of them.
  */
 
-import { concatBytes } from "@noble/hashes/utils.js"
 import { decodeFinalBlock, type Block, type FinalBlock } from "../../ledger/block.ts"
 import { checkBlock, genesisHead, verifyFinality, type ChainHead } from "../../ledger/chain.ts"
 import { acceptEntries } from "../../ledger/bundle.ts"
@@ -150,20 +149,23 @@ async function checkLookups(store: BlockStore, { header, batches }: Block): Prom
 
 /** Puts the tree hashes that blocks complete together to full tiles. */
 class TileCollector {
-  readonly #partials = new Map<number, { number: number; hashes: Uint8Array }>()
+  readonly #partials = new Map<number, { number: number; hashes: Uint8Array; bytes: number }>()
   #full: { level: number; number: number; hashes: Uint8Array }[] = []
 
   readonly sink: NodeSink = (treeLevel, _, hashes) => {
     if (treeLevel % TILE_LEVELS !== 0) return
     const level = treeLevel / TILE_LEVELS
-    const partial = this.#partials.get(level) ?? { number: 0, hashes: new Uint8Array(0) }
-    let row = concatBytes(partial.hashes, hashes)
-    let { number } = partial
-    for (; row.length >= TILE_BYTES; number++) {
-      this.#full.push({ level, number, hashes: row.slice(0, TILE_BYTES) })
-      row = row.slice(TILE_BYTES)
+    let partial = this.#partials.get(level) ?? emptyTile(0)
+    for (let at = 0; at < hashes.length;) {
+      const taken = hashes.subarray(at, at + TILE_BYTES - partial.bytes)
+      partial.hashes.set(taken, partial.bytes)
+      partial.bytes += taken.length
+      at += taken.length
+      if (partial.bytes < TILE_BYTES) break
+      this.#full.push({ level, number: partial.number, hashes: partial.hashes })
+      partial = emptyTile(partial.number + 1)
     }
-    this.#partials.set(level, { number, hashes: row })
+    this.#partials.set(level, partial)
   }
 
   /** The tiles that have become full since the last call. */
@@ -172,6 +174,10 @@ class TileCollector {
     this.#full = []
     return full
   }
+}
+
+function emptyTile(number: number): { number: number; hashes: Uint8Array; bytes: number } {
+  return { number, hashes: new Uint8Array(TILE_BYTES), bytes: 0 }
 }
 
 /** What is checked of a block besides its hashes and its place. */

@@ -24,7 +24,6 @@ import {
 } from "../../ledger/merkle.ts"
 import type { TileName } from "../../ledger/tile-path.ts"
 import { assert } from "../../protocol/assert.ts"
-import { equalBytes } from "../../protocol/bytes.ts"
 import { FieldWriter } from "../../protocol/fields.ts"
 import { HASH_BYTES, TILE_WIDTH } from "../../protocol/limits.ts"
 import { NodeError } from "../errors.ts"
@@ -324,7 +323,7 @@ export class Tiles {
   async isTile(level: number, number: number, expected: Uint8Array): Promise<boolean> {
     try {
       const found = await this.#database.get(tileKey(level, number))
-      return found !== undefined && equalBytes(found, expected)
+      return found !== undefined && Buffer.compare(found, expected) === 0
     } catch (error) {
       if (error instanceof NodeError && error.code === "STORE_DAMAGED") return false
       throw error
