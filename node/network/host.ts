@@ -25,8 +25,9 @@ import { Greeting, HELLO_PROTOCOL } from "./hello.ts"
 import { Peer } from "./peer.ts"
 import type { Encryption } from "./stack.ts"
 import type * as StackModule from "./stack.ts"
-import { cutConnection, joinStream } from "./streams.ts"
+import { carrierOf, cutConnection, joinStream } from "./streams.ts"
 import type {
+  Carrier,
   ContactListener,
   Lane,
   Member,
@@ -82,6 +83,7 @@ class Libp2pHost implements Host {
   readonly #listeners = new Set<{ readonly listener: ContactListener; readonly lane?: Lane }>()
   readonly #peers = new Map<PeerKey, Peer>()
   readonly #endings = new Set<AbortController>()
+  readonly #carriers = new WeakMap<Connection, Carrier>()
   #members = new Map<PeerKey, Member>()
   #stack: Stack | undefined
   #node: Libp2p | undefined
@@ -240,6 +242,7 @@ class Libp2pHost implements Host {
 
   #onOpen(connection: Connection): void {
     limitWrites(connection)
+    this.#carriers.set(connection, carrierOf(connection))
     if (connection.direction === "outbound") return
     const key = peerKeyOf(connection.remotePeer)
     const peer = key === undefined ? undefined : this.#peers.get(key)
@@ -345,12 +348,14 @@ class Libp2pHost implements Host {
       peer?.breach(error)
       return
     }
+    const carrier = this.#carriers.get(connection)
+    assert(carrier !== undefined, "a stream on a connection that was not opened")
     joinStream(
       stream,
       (pipe) =>
         new Answerer({
           protocol,
-          handler: (request) => handler(key, request),
+          handler: (request) => handler(key, request, carrier),
           clock,
           budget: this.#budget,
           pipe,

@@ -22,7 +22,7 @@ import { NodeError } from "../errors.ts"
 import { Asker } from "./asker.ts"
 import type { MessageBudget } from "./credits.ts"
 import type { Pipe } from "./outgoing.ts"
-import { cutConnection, joinStream } from "./streams.ts"
+import { closeConnection, cutConnection, joinStream } from "./streams.ts"
 import type { Lane, Member, PeerKey, ProtocolSpec } from "./transport.ts"
 
 const LANES: readonly Lane[] = ["urgent", "bulk"]
@@ -343,10 +343,4 @@ function openError(protocol: ProtocolSpec, cause: unknown): NodeError {
     return new NodeError("STREAM_PROTOCOL", why, { cause })
   }
   return new NodeError("PEER_UNREACHABLE", `${protocol.id}: no stream`, { cause })
-}
-
-function closeConnection(connection: Connection): void {
-  connection.close().catch((error: unknown) => {
-    cutConnection(connection, error instanceof Error ? error : new Error("close failed"))
-  })
 }

@@ -11,6 +11,13 @@
 import type { Connection, Stream } from "@libp2p/interface"
 import { NodeError } from "../errors.ts"
 import type { Pipe } from "./outgoing.ts"
+import type { Carrier } from "./transport.ts"
+
+/** What the system says of a socket that the other side's machine knows nothing of. */
+const RESET_CODES: ReadonlySet<string> = new Set(["ECONNRESET", "EPIPE"])
+
+/** Connections that we ended ourselves: how they end says nothing of the other side. */
+const released = new WeakSet<Connection>()
 
 /** What one side of an exchange does with its stream ({@link Asker}, {@link Answerer}). */
 export interface Endpoint {
@@ -87,8 +94,23 @@ export function joinStream<T extends Endpoint>(
   return endpoint
 }
 
+/**
+ * What the end of a connection says of the other side. Its process closed it, or its machine did
+ * after the process had died, if that is what the socket says and we had not let go before.
+ */
+export function carrierOf(connection: Connection): Carrier {
+  const carrier = { isClosed: false }
+  connection.addEventListener("close", ({ local, error }) => {
+    const code = error !== undefined && "code" in error ? error.code : undefined
+    const isTheirs = local !== true || (typeof code === "string" && RESET_CODES.has(code))
+    carrier.isClosed = isTheirs && !released.has(connection)
+  })
+  return carrier
+}
+
 /** Ends a connection at once; the other side may be left to find out by itself. */
 export function cutConnection(connection: Connection, error: Error): void {
+  if (connection.status === "open") released.add(connection)
   try {
     connection.abort(error)
   } catch {
@@ -96,6 +118,14 @@ export function cutConnection(connection: Connection, error: Error): void {
     // the socket; it does not try again.
     connection.abort(error)
   }
+}
+
+/** Ends a connection once what is under way on it has gone. */
+export function closeConnection(connection: Connection): void {
+  released.add(connection)
+  connection.close().catch((error: unknown) => {
+    cutConnection(connection, error instanceof Error ? error : new Error("close failed"))
+  })
 }
 
 function lost(cause: unknown): NodeError {

@@ -26,6 +26,15 @@ export interface ProtocolSpec {
   readonly timeoutMs: number
 }
 
+/** The connection that a request came on, as far as a handler may know it. */
+export interface Carrier {
+  /**
+   * The other side has ended it: its process is gone, or has let go of it. False while it stands,
+   * and also when we cut it or the line broke: then nobody knows.
+   */
+  readonly isClosed: boolean
+}
+
 /**
  * Answers one request. An answer that must be durable is returned only after the disk has it.
  * A thrown `TarbartaError` reaches the other side as `REQUEST_REFUSED` with its code; anything else
@@ -34,7 +43,11 @@ export interface ProtocolSpec {
  * Several requests of one peer are handled at the same time. The bytes of `request` belong to the
  * handler. It is not told when the asker gives up: what it did stands, so requests are idempotent.
  */
-export type RequestHandler = (from: PeerKey, request: Uint8Array) => Promise<Uint8Array>
+export type RequestHandler = (
+  from: PeerKey,
+  request: Uint8Array,
+  carrier: Carrier,
+) => Promise<Uint8Array>
 
 export interface Transport {
   /** Registers the one handler of a protocol; before `start`. */

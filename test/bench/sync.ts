@@ -116,7 +116,7 @@ class ProcessTransport implements Transport {
   async request(peer: PeerKey, protocol: ProtocolSpec, message: Uint8Array): Promise<Uint8Array> {
     const handler = this.#handlers.get(protocol.id)
     if (handler === undefined) throw new Error(`nobody answers ${protocol.id}`)
-    return handler(peer, message)
+    return handler(peer, message, { isClosed: false })
   }
 
   connected(): PeerKey[] {

@@ -151,15 +151,15 @@ export class ServingPeer {
   constructor(world: LedgerWorld, index: number, chain: MadeChain, manners: Manners = {}) {
     this.#transport = world.network.transport(world.node(index).post.peer)
     const handle = (protocol: ProtocolSpec, handler: RequestHandler): void => {
-      this.#transport.handle(protocol, async (peer, request) => {
+      this.#transport.handle(protocol, async (peer, request, carrier) => {
         if (protocol.id === PROTOCOLS.newest.id) this.newestAsked += 1
-        if (protocol.id !== PROTOCOLS.blocks.id) return handler(peer, request)
+        if (protocol.id !== PROTOCOLS.blocks.id) return handler(peer, request, carrier)
         const { fromHeight, count } = decodeBlocksRequest(request)
         this.asked.push([fromHeight, count])
         this.#busy += 1
         this.busyMost = Math.max(this.busyMost, this.#busy)
         try {
-          return await handler(peer, request)
+          return await handler(peer, request, carrier)
         } finally {
           this.#busy -= 1
         }

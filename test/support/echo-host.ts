@@ -1,8 +1,9 @@
 /**
  * Lisbon as a process of its own: an echo on loopback, for tests that kill it.
  *
- * Arguments: port to listen on, address of the capital. Prints the port. A request whose first
- * byte is 255 is never answered. Ends when its standard input does.
+ * Arguments: port to listen on, address of the capital. Prints the port. On contact it sends one
+ * byte, 1, to the capital. A request whose first byte is 255 is never answered. Ends when its
+ * standard input does.
  */
 
 import { createHost } from "../../node/network/host.ts"
@@ -19,9 +20,14 @@ const host = createHost({
   log: new RecordingLog(),
 })
 const limits = { requestBytesMax: 6_000_000, answerBytesMax: 6_000_000, timeoutMs: 20_000 }
-host.handle({ id: "/tarbarta/echo/1", lane: "urgent", ...limits }, (_from, request) =>
+const echo = { id: "/tarbarta/echo/1", lane: "urgent", ...limits } as const
+host.handle(echo, (_from, request) =>
   request[0] === 255 ? new Promise<Uint8Array>(() => {}) : Promise.resolve(request),
 )
+host.onContact((peer, state) => {
+  if (state === "down") return
+  host.request(peer, echo, Uint8Array.of(1)).catch((error: unknown) => console.error(error))
+})
 await host.start()
 host.setMembers([{ peer: party(1).key, addresses: [capital], keep: true }])
 console.log(host.addresses()[0]?.split("/")[4])

@@ -2,52 +2,54 @@
  * A simulated network: the {@link Transport} of many peers in one process, on a virtual clock.
  *
  * Links have a delay and may lose whole requests or answers; groups can be cut from each other and
- * peers crash. Everything that happens goes into a trace, which is the same for the same seed.
+ * peers crash. Two machines may have one key: as with the real transport, the one that dialled last
+ * has the contact, and the other dials anew. Everything that happens goes into a trace, which is the same for the same seed.
  * What the real transport promises holds here too: only mutual members talk, requests of one
  * protocol between two peers arrive in order, limits and codes are those of transport.ts.
  */
 
-import { NodeError } from "../../node/errors.ts"
 import type { Clock, Timer } from "../../node/clock.ts"
-import type {
-  Member,
-  PeerKey,
-  ProtocolSpec,
-  RequestHandler,
-  Transport,
-} from "../../node/network/transport.ts"
-import { TarbartaError } from "../../protocol/errors.ts"
-import { DIAL_TIMEOUT_MS, KEEPALIVE_URGENT_MS, REDIAL_MAX_MS } from "../../protocol/limits.ts"
+import type { Carrier, PeerKey, Transport } from "../../node/network/transport.ts"
+import {
+  DIAL_TIMEOUT_MS,
+  KEEPALIVE_URGENT_MS,
+  REDIAL_MAX_MS,
+  REDIAL_MIN_MS,
+} from "../../protocol/limits.ts"
 import type { RandomSource } from "../../protocol/suite.ts"
-
-/** One direction between two peers. */
-export interface Link {
-  readonly delayMs: number
-  /** Added to the delay, uniform in 0 … jitterMs. */
-  readonly jitterMs: number
-  /** Probability, 0 … 1, that a whole request vanishes. */
-  readonly requestLoss: number
-  /** Probability, 0 … 1, that a whole answer vanishes. */
-  readonly answerLoss: number
-}
+import {
+  SimulatedTransport,
+  short,
+  type Counts,
+  type Link,
+  type Wires,
+} from "./simulated-transport.ts"
 
 export interface SimulatedNetwork {
-  /** The transport of a peer's next life; the former one, if any, must have crashed or stopped. */
-  transport(peer: PeerKey): Transport
+  /**
+   * The transport of a peer's next life; the former one, if any, must have crashed or stopped. A
+   * second machine with the same key has a name of its own; nobody can dial it.
+   */
+  transport(peer: PeerKey, machine?: string): Transport
   /** Changes one direction, or with `both` both directions, of a link. */
   setLink(from: PeerKey, to: PeerKey, link: Partial<Link>, both?: boolean): void
   /** What links without settings of their own use. */
   setDefaultLink(link: Partial<Link>): void
-  /** Peers of different groups no longer reach each other; those in no group form one more. */
+  /**
+   * Peers of different groups no longer reach each other; those in no group form one more, second
+   * machines among them.
+   */
   partition(groups: readonly (readonly PeerKey[])[]): void
   /** Ends the partition; members that are kept find each other within the longest redial wait. */
   heal(): void
-  /** The process is gone at once: nothing further of it is heard, and it hears nothing. */
-  crash(peer: PeerKey): void
+  /**
+   * The process is gone at once: nothing further of it is heard, and it hears nothing. Its machine
+   * closes the connections, unless that is off too.
+   */
+  crash(peer: PeerKey, how?: { readonly machine?: string; readonly isPowerCut?: boolean }): void
   /** One line for each thing that happened, with its virtual time. */
   readonly trace: readonly string[]
-  /** Requests that reached a handler, answers that came back, and what was lost on the way. */
-  readonly counts: { requests: number; answers: number; lost: number; bytes: number }
+  readonly counts: Counts
 }
 
 export interface SimulatedNetworkOptions {
@@ -64,15 +66,16 @@ export function createSimulatedNetwork(options: SimulatedNetworkOptions): Simula
   return new Simulation(options)
 }
 
-class Simulation implements SimulatedNetwork {
+class Simulation implements SimulatedNetwork, Wires {
   readonly clock: Clock
   readonly trace: string[] = []
   readonly counts = { requests: 0, answers: 0, lost: 0, bytes: 0 }
   readonly #random: RandomSource
-  readonly #peers = new Map<PeerKey, SimulatedTransport>()
+  /** By the peer's key and the name of the machine. */
+  readonly #places = new Map<string, SimulatedTransport>()
   readonly #links = new Map<string, Partial<Link>>()
   readonly #contacts = new Map<string, Contact>()
-  readonly #groups = new Map<PeerKey, number>()
+  readonly #groups = new Map<string, number>()
   #defaultLink: Link
 
   constructor(options: SimulatedNetworkOptions) {
@@ -81,10 +84,13 @@ class Simulation implements SimulatedNetwork {
     this.#defaultLink = { ...PERFECT, ...options.link }
   }
 
-  transport(peer: PeerKey): Transport {
-    const transport = new SimulatedTransport(this, peer)
-    this.#peers.get(peer)?.end("replaced")
-    this.#peers.set(peer, transport)
+  transport(peer: PeerKey, machine = ""): Transport {
+    const transport = new SimulatedTransport(this, peer, machine)
+    const former = this.#places.get(transport.place)
+    former?.end("replaced")
+    this.#places.set(transport.place, transport)
+    // What a power cut left standing elsewhere is no contact with the next life.
+    for (const other of this.#places.values()) this.#set(transport, other, false)
     return transport
   }
 
@@ -112,9 +118,12 @@ class Simulation implements SimulatedNetwork {
     this.review({ redialMs: REDIAL_MAX_MS })
   }
 
-  crash(peer: PeerKey): void {
-    this.note(`crash ${short(peer)}`)
-    this.#peers.get(peer)?.end("crashed")
+  crash(
+    peer: PeerKey,
+    { machine = "", isPowerCut = false }: { machine?: string; isPowerCut?: boolean } = {},
+  ): void {
+    this.note(`${isPowerCut ? "power cut" : "crash"} ${short(peer)}${machine}`)
+    this.#places.get(peer + machine)?.end(isPowerCut ? "off" : "crashed")
   }
 
   note(line: string): void {
@@ -137,28 +146,35 @@ class Simulation implements SimulatedNetwork {
     return link.delayMs + (link.jitterMs > 0 ? this.fraction() * link.jitterMs : 0)
   }
 
-  isCut(a: PeerKey, b: PeerKey): boolean {
+  isCut(a: string, b: string): boolean {
     return (this.#groups.get(a) ?? 0) !== (this.#groups.get(b) ?? 0)
   }
 
-  isUp(a: PeerKey, b: PeerKey): boolean {
+  isUp(a: SimulatedTransport, b: SimulatedTransport): boolean {
     return this.#contacts.get(pair(a, b))?.isUp ?? false
   }
 
-  running(peer: PeerKey): SimulatedTransport | undefined {
-    const transport = this.#peers.get(peer)
-    return transport?.isRunning === true ? transport : undefined
+  /** The machine of a peer that is in contact; without one, the machine that can be dialled. */
+  machineOf(from: SimulatedTransport, peer: PeerKey): SimulatedTransport | undefined {
+    const inContact = [...this.#places.values()].find(
+      (place) => place.self === peer && this.isUp(from, place),
+    )
+    return inContact ?? this.#places.get(peer)
+  }
+
+  isInContact(from: SimulatedTransport, peer: PeerKey): boolean {
+    const place = this.machineOf(from, peer)
+    return place !== undefined && this.isUp(from, place)
+  }
+
+  /** What a handler learns of the connection between two machines. */
+  carrier(a: SimulatedTransport, b: SimulatedTransport): Carrier {
+    return this.#contact(a, b).carrier
   }
 
   /** True when both run, each has the other as a member, and no partition lies between them. */
-  isReachable(a: PeerKey, b: PeerKey): boolean {
-    return this.#mayTalk(a, b) && !this.isCut(a, b)
-  }
-
-  #mayTalk(a: PeerKey, b: PeerKey): boolean {
-    const one = this.running(a)
-    const two = this.running(b)
-    return one?.admits(b) === true && two?.admits(a) === true
+  isReachable(a: SimulatedTransport, b: SimulatedTransport): boolean {
+    return mayTalk(a, b) && !this.isCut(a.place, b.place)
   }
 
   /**
@@ -166,326 +182,120 @@ class Simulation implements SimulatedNetwork {
    * members that can meet again do so after a wait drawn from 0 … `redialMs`.
    */
   review(waits: { noticeMs?: number; redialMs?: number }): void {
-    const peers = [...this.#peers.keys()]
-    for (const [index, a] of peers.entries()) {
-      for (const b of peers.slice(index + 1)) this.#reviewPair(a, b, waits)
+    const places = [...this.#places.values()]
+    for (const [index, a] of places.entries()) {
+      for (const b of places.slice(index + 1)) this.#reviewPair(a, b, waits)
     }
   }
 
-  #reviewPair(a: PeerKey, b: PeerKey, waits: { noticeMs?: number; redialMs?: number }): void {
+  #reviewPair(
+    a: SimulatedTransport,
+    b: SimulatedTransport,
+    waits: { noticeMs?: number; redialMs?: number },
+  ): void {
     const isUp = this.isUp(a, b)
     const reachable = this.isReachable(a, b)
     if (isUp && !reachable) {
-      this.#change(a, b, false, this.#mayTalk(a, b) ? (waits.noticeMs ?? 0) : 0)
+      const isOff = a.isOff || b.isOff
+      if (isOff && this.#contact(a, b).timer !== undefined) return
+      const noticeMs = isOff ? CUT_NOTICE_MS : mayTalk(a, b) ? (waits.noticeMs ?? 0) : 0
+      this.#change(a, b, false, noticeMs)
     } else if (!isUp && reachable) {
-      const isKept = this.running(a)?.keeps(b) === true || this.running(b)?.keeps(a) === true
+      if (this.#isTaken(a, b) || this.#isTaken(b, a)) return
+      const isKept = a.keeps(b.self) || b.keeps(a.self)
       const redialMs = waits.redialMs === undefined ? 0 : this.fraction() * waits.redialMs
-      if (isKept) this.#change(a, b, true, this.#dialMs(a, b) + redialMs)
+      if (isKept) this.#change(a, b, true, this.#dialMs(a.self, b.self) + redialMs)
     }
   }
 
-  /** Connects on demand; resolves true when contact stands, false when there is nobody. */
-  connect(a: PeerKey, b: PeerKey): Promise<boolean> {
-    if (this.isUp(a, b)) return Promise.resolve(true)
-    return new Promise((resolve) => {
-      const delayMs = this.isCut(a, b) ? DIAL_TIMEOUT_MS : this.#dialMs(a, b)
-      this.clock.after(delayMs, () => {
-        if (this.isReachable(a, b)) this.#set(a, b, true)
-        resolve(this.isUp(a, b))
-      })
+  /** The other machine with this key has the contact; this one waits for its turn. */
+  #isTaken(a: SimulatedTransport, b: SimulatedTransport): boolean {
+    return this.#contact(a, b).timer !== undefined && this.#twins(a).length > 0
+  }
+
+  /** Other machines that run with the same key. */
+  #twins(a: SimulatedTransport): SimulatedTransport[] {
+    return [...this.#places.values()].filter((one) => one !== a && one.self === a.self)
+  }
+
+  /** Connects on demand; resolves when contact stands, or with undefined when there is nobody. */
+  async connect(a: SimulatedTransport, peer: PeerKey): Promise<SimulatedTransport | undefined> {
+    const b = this.machineOf(a, peer)
+    if (b !== undefined && this.isUp(a, b)) return b
+    const isCut = this.isCut(a.place, b?.place ?? peer)
+    const delayMs = isCut ? DIAL_TIMEOUT_MS : this.#dialMs(a.self, peer)
+    await new Promise<void>((resolve) => {
+      this.clock.after(delayMs, resolve)
     })
+    if (b !== undefined && this.isReachable(a, b)) this.#set(a, b, true)
+    const met = this.machineOf(a, peer)
+    return met !== undefined && this.isUp(a, met) ? met : undefined
   }
 
   #dialMs(a: PeerKey, b: PeerKey): number {
     return 2 * (this.delayMs(a, b) + this.delayMs(b, a))
   }
 
-  #contact(a: PeerKey, b: PeerKey): Contact {
+  #contact(a: SimulatedTransport, b: SimulatedTransport): Contact {
     const key = pair(a, b)
-    const contact = this.#contacts.get(key) ?? { isUp: false, timer: undefined }
+    const contact = this.#contacts.get(key) ?? {
+      isUp: false,
+      timer: undefined,
+      carrier: { isClosed: false },
+    }
     this.#contacts.set(key, contact)
     return contact
   }
 
-  #change(a: PeerKey, b: PeerKey, isUp: boolean, delayMs: number): void {
+  #change(a: SimulatedTransport, b: SimulatedTransport, isUp: boolean, delayMs: number): void {
     if (delayMs === 0) return this.#set(a, b, isUp)
     const contact = this.#contact(a, b)
     contact.timer?.cancel()
     contact.timer = this.clock.after(delayMs, () => {
+      contact.timer = undefined
       if (this.isReachable(a, b) === isUp) this.#set(a, b, isUp)
     })
   }
 
-  #set(a: PeerKey, b: PeerKey, isUp: boolean): void {
+  #set(a: SimulatedTransport, b: SimulatedTransport, isUp: boolean): void {
     const contact = this.#contact(a, b)
     contact.timer?.cancel()
+    contact.timer = undefined
     if (contact.isUp === isUp) return
     contact.isUp = isUp
-    this.note(`${isUp ? "up" : "down"} ${short(a)} ${short(b)}`)
-    this.running(a)?.announce(b, isUp)
-    this.running(b)?.announce(a, isUp)
+    if (isUp) contact.carrier = { isClosed: false }
+    else contact.carrier.isClosed = a.hasClosed || b.hasClosed
+    this.note(`${isUp ? "up" : "down"} ${short(a.place)} ${short(b.place)}`)
+    if (isUp) {
+      this.#displace(a, b)
+      this.#displace(b, a)
+    }
+    a.announce(b.self, isUp)
+    b.announce(a.self, isUp)
+  }
+
+  /** A machine has the contact now: another with its key has lost it, and will dial anew. */
+  #displace(a: SimulatedTransport, b: SimulatedTransport): void {
+    for (const twin of this.#twins(a)) {
+      if (this.isUp(twin, b)) this.#set(twin, b, false)
+      const redialMs = (REDIAL_MIN_MS * (1 + this.fraction())) / 2
+      const dialMs = this.#dialMs(twin.self, b.self)
+      if (this.isReachable(twin, b)) this.#change(twin, b, true, redialMs + dialMs)
+    }
   }
 }
 
 interface Contact {
   isUp: boolean
   timer: Timer | undefined
+  carrier: { isClosed: boolean }
 }
 
-interface Served {
-  readonly protocol: ProtocolSpec
-  readonly handler: RequestHandler
+function pair(a: SimulatedTransport, b: SimulatedTransport): string {
+  return a.place < b.place ? `${a.place} ${b.place}` : `${b.place} ${a.place}`
 }
 
-/** One request that waits for its answer. */
-interface Waiting {
-  readonly peer: PeerKey
-  fail(error: Error): void
-}
-
-class SimulatedTransport implements Transport {
-  readonly #network: Simulation
-  readonly #self: PeerKey
-  readonly #served = new Map<string, Served>()
-  readonly #listeners = new Set<(peer: PeerKey, state: "up" | "down") => void>()
-  readonly #waiting = new Set<Waiting>()
-  /** When the last message of a stream arrives: the next may not overtake it. */
-  readonly #arrivals = new Map<string, number>()
-  #members = new Map<PeerKey, Member>()
-  #state: "new" | "running" | "stopped" | "crashed" = "new"
-
-  constructor(network: Simulation, self: PeerKey) {
-    this.#network = network
-    this.#self = self
-  }
-
-  get isRunning(): boolean {
-    return this.#state === "running"
-  }
-
-  handle(protocol: ProtocolSpec, handler: RequestHandler): void {
-    this.#served.set(protocol.id, { protocol, handler })
-  }
-
-  /** Both lanes are one here. */
-  connected(): PeerKey[] {
-    if (!this.isRunning) return []
-    return [...this.#members.keys()].filter((peer) => this.#network.isUp(this.#self, peer))
-  }
-
-  onContact(listener: (peer: PeerKey, state: "up" | "down") => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
-  }
-
-  setMembers(members: readonly Member[]): void {
-    this.#members = new Map(
-      members.filter(({ peer }) => peer !== this.#self).map((member) => [member.peer, member]),
-    )
-    if (this.isRunning) this.#network.review({})
-  }
-
-  start(): Promise<void> {
-    if (this.#state === "new") {
-      this.#state = "running"
-      this.#network.note(`start ${short(this.#self)}`)
-      this.#network.review({})
-    }
-    return Promise.resolve()
-  }
-
-  stop(): Promise<void> {
-    if (this.isRunning) {
-      this.end("stopped")
-      for (const waiting of this.#waiting) waiting.fail(unreachable("the transport was stopped"))
-      this.#waiting.clear()
-    }
-    return Promise.resolve()
-  }
-
-  request(
-    peer: PeerKey,
-    protocol: ProtocolSpec,
-    message: Uint8Array,
-    options: { signal?: AbortSignal; timeoutMs?: number } = {},
-  ): Promise<Uint8Array> {
-    const { signal } = options
-    const timeoutMs = options.timeoutMs ?? protocol.timeoutMs
-    return new Promise((resolve, reject) => {
-      if (this.#state === "crashed") return
-      const waiting: Waiting = {
-        peer,
-        fail: (error) => {
-          done()
-          reject(error)
-        },
-      }
-      const onAbort = (): void => waiting.fail(abortReason(signal))
-      const timer = this.#network.clock.after(timeoutMs, () => {
-        const why = `${protocol.id}: expected an answer within ${timeoutMs} ms, got none`
-        waiting.fail(new NodeError("STREAM_DEADLINE", why))
-      })
-      const done = (): void => {
-        timer.cancel()
-        signal?.removeEventListener("abort", onAbort)
-        this.#waiting.delete(waiting)
-      }
-      this.#waiting.add(waiting)
-      if (signal?.aborted === true) return onAbort()
-      signal?.addEventListener("abort", onAbort)
-      // The sender keeps its buffer, so what travels is a copy.
-      const outcome = this.#carry(peer, protocol, message.slice())
-      void this.#conclude(outcome, waiting, (answer) => {
-        done()
-        resolve(answer)
-      })
-    })
-  }
-
-  admits(peer: PeerKey): boolean {
-    return this.#members.has(peer)
-  }
-
-  keeps(peer: PeerKey): boolean {
-    return this.#members.get(peer)?.keep === true
-  }
-
-  announce(peer: PeerKey, isUp: boolean): void {
-    if (!isUp) {
-      for (const waiting of this.#waiting) {
-        if (waiting.peer === peer) waiting.fail(unreachable("contact was lost"))
-      }
-    }
-    for (const listener of this.#listeners) listener(peer, isUp ? "up" : "down")
-  }
-
-  end(how: "stopped" | "crashed" | "replaced"): void {
-    if (this.#state === "stopped" || this.#state === "crashed") return
-    this.#state = how === "stopped" ? "stopped" : "crashed"
-    this.#network.review({})
-  }
-
-  /** Tells a caller that still waits how its request ended; a lost one ends by its deadline. */
-  async #conclude(
-    outcome: Promise<Uint8Array | undefined>,
-    waiting: Waiting,
-    succeed: (answer: Uint8Array) => void,
-  ): Promise<void> {
-    try {
-      const answer = await outcome
-      if (answer !== undefined && this.#waiting.has(waiting)) succeed(answer)
-    } catch (error) {
-      if (this.#waiting.has(waiting)) waiting.fail(asError(error))
-    }
-  }
-
-  /** The way of one request and its answer; undefined when one of them vanished. */
-  async #carry(
-    peer: PeerKey,
-    protocol: ProtocolSpec,
-    message: Uint8Array,
-  ): Promise<Uint8Array | undefined> {
-    const network = this.#network
-    const self = this.#self
-    if (!this.admits(peer)) throw new NodeError("PEER_DENIED", `${short(peer)} is not a member`)
-    if (message.length > protocol.requestBytesMax) {
-      throw tooLong("request", protocol, message.length, protocol.requestBytesMax)
-    }
-    if (!this.isRunning) throw unreachable("the transport does not run")
-    if (!(await network.connect(self, peer))) throw unreachable("nobody answered the dial")
-    const what = `${protocol.id} ${short(self)}>${short(peer)}`
-    network.note(`request ${what} ${message.length} B`)
-    if (this.#isLost(self, peer, "requestLoss")) return this.#lose(`request ${what}`)
-    await this.#travel(self, peer, `${protocol.id} ask`)
-    const target = network.running(peer)
-    if (target === undefined || network.isCut(self, peer)) return this.#lose(`request ${what}`)
-    const answer = await target.#serve(self, protocol, message)
-    if (!target.isRunning) return this.#lose(`answer ${what}`)
-    if (this.#isLost(peer, self, "answerLoss")) return this.#lose(`answer ${what}`)
-    await target.#travel(peer, self, `${protocol.id} answer`)
-    if (!this.isRunning || network.isCut(self, peer)) return this.#lose(`answer ${what}`)
-    network.counts.answers += 1
-    if (answer instanceof Error) {
-      network.note(`refusal ${what} ${answer instanceof NodeError ? answer.code : answer.name}`)
-      throw answer
-    }
-    network.counts.bytes += answer.length
-    network.note(`answer ${what} ${answer.length} B`)
-    return answer
-  }
-
-  /** What goes back: an answer, or the error that the caller will see. */
-  async #serve(
-    from: PeerKey,
-    protocol: ProtocolSpec,
-    message: Uint8Array,
-  ): Promise<Uint8Array | Error> {
-    this.#network.counts.requests += 1
-    this.#network.counts.bytes += message.length
-    const served = this.#served.get(protocol.id)
-    if (served === undefined) {
-      return new NodeError("STREAM_PROTOCOL", `${short(this.#self)} does not speak ${protocol.id}`)
-    }
-    try {
-      const answer = await served.handler(from, message)
-      if (answer.length <= protocol.answerBytesMax) return answer.slice()
-      return refused(protocol, "STREAM_LIMIT")
-    } catch (error) {
-      if (error instanceof TarbartaError) return refused(protocol, error.code)
-      this.#network.note(`bug ${protocol.id} at ${short(this.#self)}: ${String(error)}`)
-      return unreachable("the other side reset the stream")
-    }
-  }
-
-  #isLost(from: PeerKey, to: PeerKey, kind: "requestLoss" | "answerLoss"): boolean {
-    const probability = this.#network.link(from, to)[kind]
-    return probability > 0 && this.#network.fraction() < probability
-  }
-
-  #lose(what: string): undefined {
-    this.#network.counts.lost += 1
-    this.#network.note(`lost ${what}`)
-  }
-
-  #travel(from: PeerKey, to: PeerKey, stream: string): Promise<void> {
-    const { clock } = this.#network
-    const key = `${to} ${stream}`
-    const earliest = clock.monotonicMs() + this.#network.delayMs(from, to)
-    const atMs = Math.max(earliest, this.#arrivals.get(key) ?? 0)
-    this.#arrivals.set(key, atMs)
-    return new Promise((resolve) => {
-      clock.after(atMs - clock.monotonicMs(), resolve)
-    })
-  }
-}
-
-function pair(a: PeerKey, b: PeerKey): string {
-  return a < b ? `${a} ${b}` : `${b} ${a}`
-}
-
-/** Enough of a key to tell the parties of a test apart. */
-function short(peer: PeerKey): string {
-  return peer.slice(0, 8)
-}
-
-function unreachable(why: string): NodeError {
-  return new NodeError("PEER_UNREACHABLE", why)
-}
-
-function refused(protocol: ProtocolSpec, refusal: string): NodeError {
-  const why = `${protocol.id}: the other side refused the request with ${refusal}`
-  return new NodeError("REQUEST_REFUSED", why, { refusal })
-}
-
-function tooLong(what: string, protocol: ProtocolSpec, bytes: number, max: number): NodeError {
-  const why = `${protocol.id}: expected a ${what} of at most ${max} bytes, got ${bytes}`
-  return new NodeError("STREAM_LIMIT", why)
-}
-
-function abortReason(signal: AbortSignal | undefined): Error {
-  return asError(signal?.reason)
-}
-
-function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown))
+/** Both run, and each has the other as a member. */
+function mayTalk(a: SimulatedTransport, b: SimulatedTransport): boolean {
+  return a.isRunning && b.isRunning && a.admits(b.self) && b.admits(a.self)
 }

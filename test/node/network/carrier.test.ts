@@ -1,0 +1,94 @@
+/** What a handler learns of the connection that a request came on, when that ends. */
+
+import { spawn, type ChildProcess } from "node:child_process"
+import { once } from "node:events"
+import { createInterface } from "node:readline"
+import { afterEach, describe, expect, it } from "vitest"
+import type { Host } from "../../../node/network/host.ts"
+import type { Carrier, ProtocolSpec } from "../../../node/network/transport.ts"
+import {
+  contact,
+  hostOf,
+  member,
+  party,
+  rawAdmitted,
+  rawNode,
+  TCP,
+  WS,
+} from "../../support/hosts.ts"
+
+const ECHO: ProtocolSpec = {
+  id: "/tarbarta/echo/1",
+  lane: "urgent",
+  requestBytesMax: 6_000_000,
+  answerBytesMax: 6_000_000,
+  timeoutMs: 20_000,
+}
+const program = new URL("../../support/echo-host.ts", import.meta.url).pathname
+const capital = party(1)
+const lisbon = party(2)
+
+const hosts: Host[] = []
+const children: ChildProcess[] = []
+afterEach(async () => {
+  for (const child of children.splice(0)) child.kill("SIGKILL")
+  await Promise.all(hosts.splice(0).map((host) => host.stop()))
+})
+
+/** The capital, Lisbon as a process that has said a word, and the connection on which it came. */
+async function scene(listen: string) {
+  const host = hostOf(capital, { listen: [listen] })
+  hosts.push(host)
+  const first = Promise.withResolvers<Carrier>()
+  host.handle(ECHO, (_from, request, carrier) => {
+    first.resolve(carrier)
+    return Promise.resolve(request)
+  })
+  await host.start()
+  host.setMembers([member(lisbon)])
+  const child = spawn(process.execPath, [program, "0", host.addresses()[0] ?? ""], {
+    stdio: ["pipe", "pipe", "inherit"],
+  })
+  children.push(child)
+  await once(createInterface(child.stdout), "line")
+  return { host, child, carrier: await first.promise }
+}
+
+describe.each([
+  ["TCP", TCP],
+  ["WebSocket", WS],
+])("a connection over %s", (_, listen) => {
+  it("is closed by the other side when its process is killed, and stands until then", async () => {
+    const { child, carrier } = await scene(listen)
+    expect(carrier.isClosed).toBe(false)
+    child.kill("SIGKILL")
+    // Contact may end with the other lane a moment before.
+    await expect.poll(() => carrier.isClosed, { timeout: 20_000 }).toBe(true)
+  }, 30_000)
+
+  it("is not, as far as we know, when another machine with that key dials", async () => {
+    const { host, child, carrier } = await scene(listen)
+    child.kill("SIGSTOP")
+    const other = await rawNode(lisbon)
+    try {
+      const down = contact(host, lisbon, "down")
+      await rawAdmitted(other, host, "urgent")
+      await down
+      expect(carrier.isClosed).toBe(false)
+      // What comes of it afterwards says nothing any more.
+      child.kill("SIGKILL")
+      await once(child, "exit")
+      expect(carrier.isClosed).toBe(false)
+    } finally {
+      await other.stop()
+    }
+  }, 30_000)
+
+  it("is not when we end it", async () => {
+    const { host, carrier } = await scene(listen)
+    const down = contact(host, lisbon, "down")
+    host.setMembers([])
+    await down
+    expect(carrier.isClosed).toBe(false)
+  }, 30_000)
+})
