@@ -372,7 +372,7 @@ function serveBlock(state: ConsensusState, from: number, hash: Uint8Array, nowMs
 // --- R11: votes by our key --------------------------------------------------------------------
 
 /** True for a vote that our log has, or that is older than what it was trimmed to. */
-function isOwn(state: ConsensusState, vote: Vote): boolean {
+export function isOwn(state: ConsensusState, vote: Vote): boolean {
   const isLogged = state.lowestLogged !== Number.POSITIVE_INFINITY
   if (vote.view < (isLogged ? state.lowestLogged : state.final.view + 1)) return true
   const own = viewOf(state, vote.view).own[vote.kind]

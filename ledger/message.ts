@@ -47,7 +47,22 @@ export interface Packet extends PacketHead {
   readonly messages: readonly Message[]
 }
 
+/**
+ * What the receiver of a packet knows of the sender's key beside. `copied`: another run asked to
+ * vote, and was not let. `superseded`: another run was let vote, and this one is its past.
+ */
+export type Notice = "none" | "copied" | "superseded"
+
+const NOTICES: readonly Notice[] = ["none", "copied", "superseded"]
+
+export interface PacketAnswer {
+  readonly finalView: number
+  readonly notice: Notice
+}
+
 const VERSION = 2
+const ANSWER_VERSION = 1
+const ANSWER_BYTES = 1 + 8 + 1
 const TYPES = { vote: 1, certificate: 2, proposal: 3, fetch: 4, fetchBlock: 5, block: 6 } as const
 const MESSAGE_HEAD_BYTES = 1 + 4
 export const PACKET_HEAD_BYTES: number = 1 + 4 + 8 + BOOT_NONCE_BYTES
@@ -125,6 +140,26 @@ function readHead(reader: FieldReader): PacketHead {
     finalView: reader.u64("final view"),
     run: reader.bytes("run", BOOT_NONCE_BYTES),
   }
+}
+
+/** version u8 ‖ final view u64 ‖ notice u8. */
+export function encodePacketAnswer({ finalView, notice }: PacketAnswer): Uint8Array {
+  return new FieldWriter(ANSWER_BYTES)
+    .u8(ANSWER_VERSION)
+    .u64(finalView)
+    .u8(NOTICES.indexOf(notice))
+    .finish()
+}
+
+/** @throws ProtocolError `CODEC_*`; {@link LedgerError} `MESSAGE_INVALID`. */
+export function decodePacketAnswer(bytes: Uint8Array): PacketAnswer {
+  const reader = new FieldReader(bytes, "packet answer")
+  reader.version(ANSWER_VERSION)
+  const finalView = reader.u64("final view")
+  const notice = NOTICES[reader.u8("notice", NOTICES.length - 1)]
+  reader.end()
+  if (notice !== undefined) return { finalView, notice }
+  throw new LedgerError("MESSAGE_INVALID", "packet answer: unknown notice")
 }
 
 function decodeMessage(suite: Suite, type: number, body: Uint8Array): Message {

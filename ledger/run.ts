@@ -3,7 +3,8 @@
  * from the one that voted last (LEDGER §9.4).
  *
  * A validator makes one at each start and shows it before its first vote. A peer keeps the newest
- * that it has seen and answers with it; being signed, it cannot be made up by the peer.
+ * that it let vote and answers with it, and with the newest vote that it has by that key; being
+ * signed, neither can be made up by the peer. It also says whether another run of the key is alive.
  */
 
 import { equalBytes } from "../protocol/bytes.ts"
@@ -19,9 +20,12 @@ import {
 import type { Suite } from "../protocol/suite.ts"
 import { LedgerError } from "./errors.ts"
 import type { ValidatorSet } from "./validators.ts"
+import { decodeVote, encodeVote, VOTE_BYTES, type Vote } from "./vote.ts"
 
 const LOG_ID_BYTES = 16
 const BODY_BYTES = 4 + 2 + LOG_ID_BYTES + 8 + BOOT_NONCE_BYTES
+const RUN_BYTES = BODY_BYTES + ED25519_SIGNATURE_BYTES
+const ANSWER_VERSION = 1
 
 export interface RunBody {
   readonly epoch: number
@@ -65,10 +69,7 @@ export function signRun(chainId: Uint8Array, body: RunBody, sign: Signer): Run {
 
 /** epoch u32 ‖ signer u16 ‖ log id[16] ‖ counter u64 ‖ nonce[16] ‖ signature[64]. */
 export function encodeRun(run: Run): Uint8Array {
-  return new FieldWriter(BODY_BYTES + ED25519_SIGNATURE_BYTES)
-    .bytes(encodeBody(run))
-    .bytes(run.signature)
-    .finish()
+  return new FieldWriter(RUN_BYTES).bytes(encodeBody(run)).bytes(run.signature).finish()
 }
 
 /** @throws ProtocolError `CODEC_*`. */
@@ -84,6 +85,48 @@ export function decodeRun(bytes: Uint8Array): Run {
   }
   reader.end()
   return run
+}
+
+/**
+ * What a peer says to the run that asks. `clear`: it heard of no other run of the key for a while,
+ * or of one that has ended. `live`: it heard another one a moment ago. `twin`: it still heard the
+ * other one when no word of a dead process could have been under way any more.
+ */
+export type RunState = "clear" | "live" | "twin"
+
+const STATES: readonly RunState[] = ["clear", "live", "twin"]
+
+export interface RunAnswer {
+  readonly state: RunState
+  /** The newest run that the peer let vote. */
+  readonly kept: Run | undefined
+  /** The newest vote by the asker's key that the peer has. */
+  readonly vote: Vote | undefined
+}
+
+/** version u8 ‖ state u8 ‖ 0 or 1 u8 ‖ run[110], if 1 ‖ 0 or 1 u8 ‖ vote[111], if 1. */
+export function encodeRunAnswer({ state, kept, vote }: RunAnswer): Uint8Array {
+  const length = 4 + (kept === undefined ? 0 : RUN_BYTES) + (vote === undefined ? 0 : VOTE_BYTES)
+  const writer = new FieldWriter(length).u8(ANSWER_VERSION).u8(STATES.indexOf(state) + 1)
+  writer.u8(kept === undefined ? 0 : 1)
+  if (kept !== undefined) writer.bytes(encodeRun(kept))
+  writer.u8(vote === undefined ? 0 : 1)
+  if (vote !== undefined) writer.bytes(encodeVote(vote))
+  return writer.finish()
+}
+
+/** @throws ProtocolError `CODEC_*`; {@link LedgerError} `RUN_INVALID`, `VOTE_INVALID`. */
+export function decodeRunAnswer(bytes: Uint8Array): RunAnswer {
+  const reader = new FieldReader(bytes, "run answer")
+  reader.version(ANSWER_VERSION)
+  const state = STATES[reader.u8("state", STATES.length) - 1]
+  if (state === undefined) throw new LedgerError("RUN_INVALID", "run answer: unknown state")
+  const hasRun = reader.u8("run", 1) === 1
+  const kept = hasRun ? decodeRun(reader.view("run", RUN_BYTES)) : undefined
+  const hasVote = reader.u8("vote", 1) === 1
+  const vote = hasVote ? decodeVote(reader.view("vote", VOTE_BYTES)) : undefined
+  reader.end()
+  return { state, kept, vote }
 }
 
 /** @throws {@link LedgerError} `RUN_INVALID` unless the validator that it names signed it. */

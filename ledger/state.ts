@@ -253,3 +253,14 @@ export function heldCertificates(state: ConsensusState): Certificate[] {
     .flatMap(({ certificates }) => Object.values(certificates))
     .filter((certificate) => certificate !== undefined)
 }
+
+/** The newest vote of a validator that is held: of its highest view, the one that ended it. */
+export function newestVote(state: ConsensusState, signer: number): Vote | undefined {
+  let newest: Vote | undefined
+  for (const { votes } of state.views.values()) {
+    const { notarize, nullify, finalize } = votes
+    const vote = finalize[signer] ?? nullify[signer] ?? notarize[signer]
+    if (vote !== undefined && vote.view > (newest?.view ?? 0)) newest = vote
+  }
+  return newest
+}

@@ -96,8 +96,8 @@ export class LedgerView {
   #vote(): OwnVote | undefined {
     const status = this.#parts.ledger.validatorStatus()
     if (status === undefined) return undefined
-    const { state, refusal } = status
-    return refusal === undefined ? { state } : { state, ...refusal }
+    const { state, refusal, isCopied } = status
+    return { state, ...refusal, ...(isCopied && { isCopied }) }
   }
 
   /** In the order of their numbers in votes: ascending rid. */
@@ -157,6 +157,12 @@ export function ledgerWarnings({ vote, quorum, evidence, accused }: LedgerStatus
     warnings.push(
       `this validator does not vote and follows only (${code}: ${message}); ` +
         'see OPERATIONS, "Lost or restored validator"',
+    )
+  }
+  if (vote?.isCopied === true) {
+    warnings.push(
+      "a copy of this home was started elsewhere with this validator's key, and was not let vote: " +
+        'find and stop it; see OPERATIONS, "Lost or restored validator"',
     )
   }
   if (evidence > 0) {

@@ -1,6 +1,5 @@
 /**
  * Every size, count and time limit of the protocol, with its unit (PROTOCOL §13).
- *
  * Nothing that a peer, a file or a user sends is larger than a number on this page.
  */
 
@@ -139,10 +138,7 @@ export const EPOCH_KEYS_PER_ENTRY_MAX = 32
 export const EPOCH_MS = DAY_MS
 /** Epochs that a connected node keeps published: the current one and two ahead. */
 export const EPOCHS_AHEAD = 2
-/**
- * How long after its block a publication of epoch keys may claim to be made. A clock that is a day
- * wrong must not cut a mission off; one that is years wrong must not bind everybody else.
- */
+/** So long after its block a publication of epoch keys may claim to be made: clocks are wrong. */
 export const EPOCH_KEYS_AHEAD_MS = 2 * DAY_MS
 /** Epochs ahead that the directory accepts (announced isolation). */
 export const EPOCHS_AHEAD_MAX = 60
@@ -215,6 +211,10 @@ export const SUBMIT_BYTES = 256 * KIB
 export const EVIDENCE_PER_SIGNER_MAX = 16
 /** Random bytes that tell two runs of one validator apart. */
 export const BOOT_NONCE_BYTES = 16
+/** A run of a validator is alive if it was heard so lately and its connection is not closed. */
+export const RUN_LIVE_MS = (5 * HEARTBEAT_MS) / 2
+/** What a dead process has sent is here by then, or cut off by the link check: three of them. */
+export const RUN_LATE_MS = 30 * SECOND_MS
 /** Largest piece of evidence: two votes of 111 bytes and their frame. */
 export const EVIDENCE_BYTES_MAX = 512
 /** A validator does not vote for a block dated further ahead of its own clock. */

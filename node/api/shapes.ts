@@ -190,6 +190,8 @@ export interface OwnVote {
   /** Why it is refused. */
   readonly code?: string
   readonly message?: string
+  /** A copy of this node's disk was started elsewhere with the same key. */
+  readonly isCopied?: boolean
 }
 
 /** `GET /ledger` */

@@ -6,7 +6,10 @@
  * out through {@link Ledger.onFinal}, once they are on the disk. Nothing else waits for the ledger.
  */
 
+import { votesOf } from "../../ledger/certificate.ts"
 import type { ChainHead } from "../../ledger/chain.ts"
+import { decodePacketHead, encodePacketAnswer } from "../../ledger/message.ts"
+import type { Vote } from "../../ledger/vote.ts"
 import { assert } from "../../protocol/assert.ts"
 import { Directory } from "../../protocol/directory.ts"
 import type { Entry, Signer } from "../../protocol/entry.ts"
@@ -16,7 +19,7 @@ import { decodeSubmitRequest, encodeNumber, PROTOCOLS } from "../../protocol/wir
 import { bytesToHex } from "@noble/hashes/utils.js"
 import type { Clock, Timer } from "../clock.ts"
 import { NodeError } from "../errors.ts"
-import type { PeerKey, Transport } from "../network/transport.ts"
+import type { Carrier, PeerKey, Transport } from "../network/transport.ts"
 import { BlockStore, type Place } from "../store/blocks.ts"
 import type { Database, Operation } from "../store/database.ts"
 import { checkDirectoryRows, DirectoryRows } from "../store/directory.ts"
@@ -30,7 +33,8 @@ import { LedgerServer } from "./server.ts"
 import { Submitter, type LedgerLog } from "./submitter.ts"
 import { Blame, type Accusation } from "./blame.ts"
 import { Runs } from "./runs.ts"
-import type { ValidatorKeys, ValidatorStatus } from "./validator.ts"
+import type { ValidatorKeys } from "./own-run.ts"
+import type { ValidatorStatus } from "./validator.ts"
 import { Voting, type Refusal } from "./voting.ts"
 import { verifyStored, type VerifiedLedger, type VerifyOptions } from "./verify.ts"
 
@@ -122,12 +126,15 @@ export class Ledger {
     transport.handle(PROTOCOLS.bundle, async (_, request) => {
       return this.#live().server.bundle(request)
     })
-    for (const protocol of [PROTOCOLS.consensus, PROTOCOLS.proposal]) {
-      transport.handle(protocol, async (peer, request) => {
-        return Promise.resolve(this.#voting.demand().receive(peer, request))
-      })
-    }
-    transport.handle(PROTOCOLS.boot, async (_, request) => this.#live().runs.receive(request))
+    transport.handle(PROTOCOLS.consensus, async (peer, request, carrier) => {
+      return Promise.resolve(this.#packet(peer, request, carrier))
+    })
+    transport.handle(PROTOCOLS.proposal, async (peer, request) => {
+      return Promise.resolve(this.#packet(peer, request))
+    })
+    transport.handle(PROTOCOLS.boot, async (peer, request, carrier) => {
+      return this.#live().runs.receive(peer, request, carrier)
+    })
     transport.handle(PROTOCOLS.cosign, async (_, request) => {
       return this.#live().publisher.checkpoints.receive(request)
     })
@@ -219,7 +226,7 @@ export class Ledger {
 
   /** What this node keeps of the validators' conduct. */
   #watching({ validatorsOf }: Finality): { blame: Blame; runs: Runs } {
-    const { suite, database, recordEvidence } = this.#parts
+    const { suite, database, clock, recordEvidence } = this.#parts
     const chainId = this.directory.net
     const validators = validatorsOf(0)
     assert(validators !== undefined, "a genesis has validators")
@@ -231,7 +238,40 @@ export class Ledger {
       record: recordEvidence ?? (async () => Promise.resolve()),
       onFatal: this.#fail,
     })
-    return { blame, runs: new Runs({ suite, chainId, database, validators }) }
+    const runs = new Runs({
+      suite,
+      chainId,
+      database,
+      clock,
+      validators,
+      peers: this.#validatorKeys(),
+      newestVote: async (signer) => this.#newestVote(signer),
+    })
+    return { blame, runs }
+  }
+
+  /**
+   * Which run speaks is noted before anything else, whether we vote or not: it must be known when
+   * another one asks. `carrier` is that of the urgent lane.
+   */
+  #packet(peer: PeerKey, request: Uint8Array, carrier?: Carrier): Uint8Array {
+    const { runs, store } = this.#live()
+    const { run } = decodePacketHead(request)
+    const notice = carrier === undefined ? runs.noticeOf(peer, run) : runs.hear(peer, run, carrier)
+    const isOver = notice === "superseded"
+    const finalView = isOver ? store.head.view : this.#voting.demand().receive(peer, request)
+    return encodePacketAnswer({ finalView, notice })
+  }
+
+  /** Of what consensus holds here and of the newest final certificate. */
+  async #newestVote(signer: number): Promise<Vote | undefined> {
+    const { store } = this.#live()
+    const { height } = store.head
+    const certified = height === 0 ? [] : votesOf((await store.finalHeader(height)).certificate)
+    const final = certified.find((vote) => vote.signer === signer)
+    const held = this.#voting.validator?.newestVote(signer)
+    if (held === undefined || final === undefined) return held ?? final
+    return held.view >= final.view ? held : final
   }
 
   stop(): void {

@@ -28,6 +28,8 @@ export interface PacketsParts {
   readonly run: Uint8Array
   /** Transport key of each validator, by its number; undefined for ourselves. */
   readonly peers: readonly (PeerKey | undefined)[]
+  /** A validator has answered a packet. @throws as decoders do. */
+  readonly onAnswer: (peer: PeerKey, answer: Uint8Array) => void
   /** Something that is no refusal went wrong. */
   readonly onBug: (error: unknown) => void
 }
@@ -111,12 +113,12 @@ export class Packets {
   }
 
   async #send(peer: PeerKey, lane: Lane, messages: readonly Uint8Array[]): Promise<void> {
-    const { transport, epoch, finalView, run } = this.#parts
+    const { transport, epoch, finalView, run, onAnswer } = this.#parts
     const packet = encodePacket({ epoch, finalView: finalView(), run }, messages)
     this.sentBytes += packet.length
     try {
       const { timeoutMs } = lane
-      await transport.request(peer, lane.protocol, packet, { timeoutMs })
+      onAnswer(peer, await transport.request(peer, lane.protocol, packet, { timeoutMs }))
     } catch (error) {
       // Lost, as on any line; what is still needed is said again.
       if (!(error instanceof TarbartaError)) throw error

@@ -12,24 +12,23 @@
 import { acceptBlock } from "../../ledger/chain.ts"
 import type { FinalBlock } from "../../ledger/block.ts"
 import type { Certificate } from "../../ledger/certificate.ts"
-import { step } from "../../ledger/consensus.ts"
+import { isOwn, step } from "../../ledger/consensus.ts"
 import { LedgerError } from "../../ledger/errors.ts"
 import type { Evidence } from "../../ledger/evidence.ts"
 import { decodePacket, encodeMessage } from "../../ledger/message.ts"
-import {
-  decodeRecord,
-  encodeRecord,
-  type ConsensusRecord,
-  type EncodedRecord,
-} from "../../ledger/record.ts"
+import { decodeRecord, encodeRecord, type ConsensusRecord } from "../../ledger/record.ts"
 import { restoreConsensus } from "../../ledger/restore.ts"
-import { signRun, type RunBody } from "../../ledger/run.ts"
-import { heldCertificates, type ConsensusConfig, type ConsensusEffect } from "../../ledger/state.ts"
+import {
+  heldCertificates,
+  newestVote,
+  type ConsensusConfig,
+  type ConsensusEffect,
+} from "../../ledger/state.ts"
 import type { ConsensusEvent, ConsensusState, Place } from "../../ledger/state.ts"
 import { validatorIndex, type ValidatorSet } from "../../ledger/validators.ts"
-import type { Signer } from "../../protocol/entry.ts"
+import type { Vote } from "../../ledger/vote.ts"
 import type { Suite } from "../../protocol/suite.ts"
-import { encodeNumber, PROTOCOLS } from "../../protocol/wire.ts"
+import { PROTOCOLS } from "../../protocol/wire.ts"
 import type { Clock, Timer } from "../clock.ts"
 import { NodeError } from "../errors.ts"
 import type { PeerKey, Transport } from "../network/transport.ts"
@@ -39,22 +38,11 @@ import { BlockPace } from "./block-pace.ts"
 import type { Finality } from "./finality.ts"
 import { Heads } from "./heads.ts"
 import { Intake } from "./intake.ts"
-import { Journal, type ConsensusLog } from "./journal.ts"
+import { Journal } from "./journal.ts"
+import { OwnRun, type ValidatorKeys } from "./own-run.ts"
 import { Packets } from "./packets.ts"
 import { Resubmission } from "./resubmission.ts"
-import { Probe } from "./runs.ts"
 import type { LedgerLog } from "./submitter.ts"
-
-export interface ValidatorKeys {
-  /** Ed25519; must be a validator's of the genesis. */
-  readonly consensusKey: Uint8Array
-  readonly sign: Signer
-  readonly wal: ConsensusLog
-  /** What the log held when it was opened, oldest first. */
-  readonly records: readonly EncodedRecord[]
-  /** Which log that is, how often it was opened, and what makes this opening unlike any other. */
-  readonly run: Pick<RunBody, "logId" | "counter" | "nonce">
-}
 
 export interface ValidatorParts {
   readonly suite: Suite
@@ -88,6 +76,8 @@ export interface ValidatorStatus {
   readonly finalView: number
   /** Milliseconds since something came from each validator, by number; 0 for ourselves. */
   readonly silentMs: readonly number[]
+  /** A copy of this disk was started elsewhere. */
+  readonly isCopied: boolean
 }
 
 export class Validator {
@@ -100,7 +90,7 @@ export class Validator {
   readonly #resubmission: Resubmission
   readonly #journal: Journal
   readonly #pace: BlockPace
-  #probe: Probe | undefined
+  readonly #run: OwnRun
   #events: ConsensusEvent[] = []
   #state: ConsensusState | undefined
   #isWorking = false
@@ -136,12 +126,22 @@ export class Validator {
     this.#journal = new Journal(keys.wal, keys.records)
     this.#pace = new BlockPace(parts.clock, () => this.#collected())
     const others = parts.peers.map((peer, index) => (index === self ? undefined : peer))
+    this.#run = new OwnRun({
+      ...parts,
+      validators,
+      peers: parts.peers.filter((_, index) => index !== self),
+      body: { epoch, signer: self, ...keys.run },
+      sign: keys.sign,
+      onDead: (code, why) => this.#refuse(code, why),
+      onBug: onFatal,
+    })
     this.#packets = new Packets({
       transport,
       epoch,
       finalView: () => this.#state?.final.view ?? finality.head.view,
       run: keys.run.nonce,
       peers: others,
+      onAnswer: (peer, answer) => this.#run.hear(peer, answer),
       onBug: onFatal,
     })
     this.#resubmission = new Resubmission({
@@ -160,38 +160,22 @@ export class Validator {
    */
   async start(): Promise<void> {
     // The same again when we may vote; what is wrong with the log is better known now.
-    await this.#restore()
-    const { suite, chainId, transport, clock, keys, peers, onFatal } = this.#parts
-    const { self, sign } = this.#config
-    const body = { epoch: this.#set.epoch, signer: self, ...keys.run }
+    const { state } = await this.#restore()
+    const { transport, peers } = this.#parts
     this.#isRunning = true
-    this.#leave = transport.onContact((peer, state) => {
+    this.#leave = transport.onContact((peer, contact) => {
       const index = peers.indexOf(peer)
-      if (state === "up" && index >= 0) this.#feed({ type: "contact", with: index })
+      if (contact === "up" && index >= 0) this.#feed({ type: "contact", with: index })
     }, PROTOCOLS.consensus.lane)
-    if (this.#set.quorum === 1) {
-      await this.#begin()
-      return
-    }
-    this.#probe = new Probe({
-      suite,
-      chainId,
-      validators: this.#set,
-      transport,
-      clock,
-      peers: peers.filter((_, index) => index !== self),
-      run: signRun(chainId, body, sign),
-      onClear: () => void this.#begin(),
-      onContradiction: (why) => this.#refuse("VALIDATOR_KEY_DEAD", why),
-      onBug: onFatal,
-    })
-    this.#probe.start()
+    const isOurs = (vote: Vote): boolean => isOwn(state, vote)
+    if (this.#set.quorum === 1) await this.#begin()
+    else this.#run.ask(isOurs, () => void this.#begin())
   }
 
   stop(): void {
     this.#isRunning = false
     this.#leave?.()
-    this.#probe?.stop()
+    this.#run.stop()
     this.#timer?.cancel()
     this.#pace.stop()
   }
@@ -209,7 +193,13 @@ export class Validator {
       view: state?.view ?? 0,
       finalView: state?.final.view ?? finality.head.view,
       silentMs: silentMs ?? [],
+      isCopied: this.#run.isCopied,
     }
+  }
+
+  /** The newest vote of a validator that is held here, for whoever asks with its key. */
+  newestVote(signer: number): Vote | undefined {
+    return this.#state && newestVote(this.#state, signer)
   }
 
   // --- what comes in -------------------------------------------------------------------------
@@ -230,11 +220,11 @@ export class Validator {
   /**
    * A packet from another validator.
    *
-   * @returns the answer: our final view.
+   * @returns our final view.
    * @throws ProtocolError, LedgerError of the decoders; NodeError `PEER_DENIED` for everybody else,
    * `NODE_BUSY` while we do not vote.
    */
-  receive(peer: PeerKey, bytes: Uint8Array): Uint8Array {
+  receive(peer: PeerKey, bytes: Uint8Array): number {
     const from = this.#parts.peers.indexOf(peer)
     if (from < 0) throw new NodeError("PEER_DENIED", "only validators take part in consensus")
     if (this.#state === undefined || this.#isRefused) {
@@ -249,7 +239,7 @@ export class Validator {
     }
     for (const message of messages) this.#events.push({ type: "message", from, finalView, message })
     this.#work()
-    return encodeNumber(this.#state.final.view)
+    return this.#state.final.view
   }
 
   /** Final blocks that this node fetched and stored stand up to here. */

@@ -10,12 +10,8 @@ import { LedgerError } from "../../ledger/errors.ts"
 import type { Database } from "../store/database.ts"
 import { NodeError } from "../errors.ts"
 import type { LedgerLog } from "./submitter.ts"
-import {
-  Validator,
-  type ValidatorKeys,
-  type ValidatorParts,
-  type ValidatorStatus,
-} from "./validator.ts"
+import type { ValidatorKeys } from "./own-run.ts"
+import { Validator, type ValidatorParts, type ValidatorStatus } from "./validator.ts"
 
 /** Row that says why this node's validator key must never vote again. */
 const DEAD_KEY = "ledger/dead"
@@ -90,7 +86,11 @@ export class Voting {
     const status = this.#validator?.status()
     const refusal = this.#refusal
     if (refusal === undefined) return status
-    return { ...(status ?? { view: 0, finalView, silentMs: [] }), state: "refused", refusal }
+    return {
+      ...(status ?? { view: 0, finalView, silentMs: [], isCopied: false }),
+      state: "refused",
+      refusal,
+    }
   }
 
   /** A dead key stays dead over restarts. */

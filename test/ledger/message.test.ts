@@ -2,9 +2,11 @@ import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import {
   decodePacket,
+  decodePacketAnswer,
   decodePacketHead,
   encodeMessage,
   encodePacket,
+  encodePacketAnswer,
   type Message,
   type Packet,
 } from "../../ledger/message.ts"
@@ -94,6 +96,26 @@ describe("a packet", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 400 }), (any) => {
         expect(decoding(any, decodeIt, encodeIt)).toMatch(codes)
+      }),
+    )
+  })
+})
+
+describe("the answer to a packet", () => {
+  it("carries what the other knows of our key, from any bytes canonically or not at all", () => {
+    for (const notice of ["none", "copied", "superseded"] as const) {
+      const answer = { finalView: 77, notice }
+      expect(decodePacketAnswer(encodePacketAnswer(answer))).toEqual(answer)
+    }
+    const good = encodePacketAnswer({ finalView: 77, notice: "copied" })
+    const anything = fc.oneof(
+      fc.uint8Array({ minLength: good.length - 1, maxLength: good.length + 1 }),
+      fc.nat(good.length * 8 - 1).map((bit) => flipped(good, bit)),
+    )
+    fc.assert(
+      fc.property(anything, (bytes) => {
+        const outcome = decoding(bytes, decodePacketAnswer, encodePacketAnswer)
+        expect(outcome).toMatch(/^(canonical$|CODEC_|MESSAGE_)/)
       }),
     )
   })

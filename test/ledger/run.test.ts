@@ -3,15 +3,18 @@ import { describe, expect, it } from "vitest"
 import {
   contradiction,
   decodeRun,
+  decodeRunAnswer,
   encodeRun,
+  encodeRunAnswer,
   newerRun,
   signRun,
   verifyRun,
   type Run,
+  type RunAnswer,
   type RunBody,
 } from "../../ledger/run.ts"
 import { decoding } from "../support/canonical.ts"
-import { CHAIN_ID, flipped, named, signAs, validatorSet } from "../support/ledger.ts"
+import { CHAIN_ID, flipped, named, signAs, validatorSet, voteOf } from "../support/ledger.ts"
 import { refusal } from "../support/refusal.ts"
 import { suite } from "../support/suites.ts"
 
@@ -50,6 +53,45 @@ describe("the statement of a run", () => {
       fc.property(fc.uint8Array({ minLength: length - 2, maxLength: length + 2 }), (bytes) => {
         expect(decoding(bytes, decodeRun, encodeRun)).toMatch(/^(canonical$|CODEC_)/)
       }),
+    )
+  })
+})
+
+describe("what a peer answers to it", () => {
+  const vote = voteOf(2, "finalize", 5, named("a block"))
+  const answers: readonly RunAnswer[] = (["clear", "live", "twin"] as const).flatMap((state) => [
+    { state, kept: undefined, vote: undefined },
+    { state, kept: run(), vote: undefined },
+    { state, kept: undefined, vote },
+    { state, kept: run(), vote },
+  ])
+
+  it("comes back as it was, with or without a run and a vote", () => {
+    for (const answer of answers) {
+      expect(decodeRunAnswer(encodeRunAnswer(answer))).toEqual(answer)
+    }
+    const unknown = encodeRunAnswer(answers[0] ?? { state: "clear", kept: undefined, vote })
+    expect(refusal(() => decodeRunAnswer(unknown.with(1, 0)))).toBe("RUN_INVALID")
+    expect(refusal(() => decodeRunAnswer(unknown.with(1, 4)))).toBe("CODEC_RANGE")
+  })
+
+  it("decodes canonically from any bytes or is refused with a code", () => {
+    const encoded = answers.map(encodeRunAnswer)
+    const anything = fc.oneof(
+      fc.uint8Array({ maxLength: 240 }),
+      fc
+        .constantFrom(...encoded)
+        .chain((bytes) => fc.nat(bytes.length * 8 - 1).map((bit) => flipped(bytes, bit))),
+      fc
+        .constantFrom(...encoded)
+        .chain((bytes) => fc.nat(bytes.length).map((end) => bytes.subarray(0, end))),
+    )
+    fc.assert(
+      fc.property(anything, (bytes) => {
+        const outcome = decoding(bytes, decodeRunAnswer, encodeRunAnswer)
+        expect(outcome).toMatch(/^(canonical$|CODEC_|RUN_|VOTE_)/)
+      }),
+      { numRuns: 1_000 },
     )
   })
 })

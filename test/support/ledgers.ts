@@ -21,11 +21,19 @@ import {
   type MinistryOptions,
   type MinistryPost,
 } from "./ministry.ts"
-import { createSimulatedNetwork, type Link, type SimulatedNetwork } from "./network.ts"
+import { createSimulatedNetwork, type SimulatedNetwork } from "./network.ts"
 import { seededRandom } from "./rng.ts"
+import type { Link } from "./simulated-transport.ts"
 
 /** Turns of the event loop for computing, before virtual time moves on. */
 const SETTLE_TURNS = 100
+
+/** All of a consensus log, as a backup has it. */
+interface LogImage {
+  readonly id: Uint8Array
+  readonly records: readonly EncodedRecord[]
+  readonly openings: number
+}
 
 /** The consensus log's file: what is synced survives a crash, what is on its way may or may not. */
 export class SimulatedLogFile implements ConsensusLog {
@@ -34,7 +42,7 @@ export class SimulatedLogFile implements ConsensusLog {
   #inFlight: { records: EncodedRecord[]; life: number } | undefined
   #life = 0
   readonly #random: (length: number) => Uint8Array
-  readonly #id: Uint8Array
+  #id: Uint8Array
   #openings = 0
   /** Appends synced so far. */
   syncs = 0
@@ -75,12 +83,13 @@ export class SimulatedLogFile implements ConsensusLog {
   }
 
   /** All of the file, as a backup has it. */
-  copy(): { records: EncodedRecord[]; openings: number } {
-    return { records: [...this.records], openings: this.#openings }
+  copy(): LogImage {
+    return { id: this.#id, records: [...this.records], openings: this.#openings }
   }
 
   /** A backup is put back, or another machine starts from it. */
-  restore({ records, openings }: { records: EncodedRecord[]; openings: number }): void {
+  restore({ id, records, openings }: LogImage): void {
+    this.#id = id
     this.records = [...records]
     this.#openings = openings
   }
@@ -152,15 +161,28 @@ export class LedgerNode {
   /** What the warnings say beside their codes. */
   readonly facts: Readonly<Record<string, string | number>>[] = []
   readonly failures: unknown[] = []
+  /** What its consensus key has signed, in all lives of this machine. */
+  signatures = 0
+  readonly #machine: string
   readonly #world: LedgerWorld
   #life: Life | undefined
   #nextSeq: number | undefined
 
-  constructor(world: LedgerWorld, post: MinistryPost) {
+  /** `machine` names a second one with the same post's keys. */
+  constructor(world: LedgerWorld, post: MinistryPost, machine = "") {
     this.#world = world
+    this.#machine = machine
     this.post = post
     this.disk = new SimulatedDisk({ clock: world.clock, syncMs: world.syncMs })
-    this.wal = new SimulatedLogFile(world.clock, post.code)
+    this.wal = new SimulatedLogFile(world.clock, post.code + machine)
+  }
+
+  /** Another machine with a copy of this one's disk as it is now, running or not. */
+  clone(machine: string): LedgerNode {
+    const clone = new LedgerNode(this.#world, this.post, machine)
+    clone.disk.restore(this.disk.snapshot())
+    clone.wal.restore(this.wal.copy())
+    return clone
   }
 
   get isUp(): boolean {
@@ -194,7 +216,7 @@ export class LedgerNode {
   /** A new life on the same disk; resolves when the ledger runs. */
   async start(): Promise<void> {
     const { ministry, network, clock } = this.#world
-    const transport = network.transport(this.post.peer)
+    const transport = network.transport(this.post.peer, this.#machine)
     const simulated = this.disk.open()
     const database = new RottenDatabase(simulated, this.rotten)
     const validator = ministry.validators.find(({ rid }) => rid === this.post.rid)
@@ -210,7 +232,10 @@ export class LedgerNode {
       ...(validator !== undefined && {
         validator: {
           consensusKey: validator.consensus.publicKey,
-          sign: validator.consensus.sign,
+          sign: (bytes) => {
+            this.signatures += 1
+            return validator.consensus.sign(bytes)
+          },
           wal: this.wal,
           records: [...this.wal.records],
           run: this.wal.open(),
@@ -256,9 +281,12 @@ export class LedgerNode {
     this.#life = undefined
   }
 
-  /** Power off: nothing is said any more, and what was on its way to the disk may be there or not. */
-  crash(inFlight: "lost" | "kept" = "lost"): void {
-    this.#world.network.crash(this.post.peer)
+  /**
+   * The process is gone: nothing is said any more, and what was on its way to the disk may be there
+   * or not. In a power cut the others are not told by its machine either.
+   */
+  crash(inFlight: "lost" | "kept" = "lost", isPowerCut = false): void {
+    this.#world.network.crash(this.post.peer, { machine: this.#machine, isPowerCut })
     this.#life?.ledger.stop()
     this.disk.crash(inFlight)
     this.wal.crash(inFlight)

@@ -23,6 +23,7 @@ function scene(lanes: readonly Lane[]) {
     finalView: () => 0,
     run: new Uint8Array(16),
     peers: [undefined, PEER],
+    onAnswer: (peer) => expect(peer).toBe(PEER),
     onBug: (error) => {
       throw error
     },

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest"
 import { decodeFinalBlock } from "../../../ledger/block.ts"
 import { encodeMessage, encodePacket } from "../../../ledger/message.ts"
+import { encodeRun, signRun } from "../../../ledger/run.ts"
 import { signVote, type Vote, type VoteKind } from "../../../ledger/vote.ts"
 import type { ProtocolSpec } from "../../../node/network/transport.ts"
 import { encodeBlob, PROTOCOLS } from "../../../protocol/wire.ts"
@@ -265,6 +266,21 @@ describe("what a validator may not do", () => {
     await expect(say(4, 0, PROTOCOLS.consensus, packet)).rejects.toMatchObject({
       refusal: "PEER_DENIED",
     })
+  })
+
+  it("is refused when another asks about a validator's run, with a statement that it has seen", async () => {
+    const keys = world.ministry.validators[3]
+    if (keys === undefined) throw new Error("no fourth validator")
+    const body = { epoch: 0, signer: 3, counter: 9, logId: HEAD.run, nonce: HEAD.run }
+    const question = encodeBlob(encodeRun(signRun(world.ministry.net, body, keys.consensus.sign)))
+    for (const from of [2, 4]) {
+      world.node(from).crash()
+      await expect(say(from, 0, PROTOCOLS.boot, question)).rejects.toMatchObject({
+        refusal: "PEER_DENIED",
+      })
+    }
+    world.node(3).crash()
+    await say(3, 0, PROTOCOLS.boot, question)
   })
 
   it("is refused when it comes from another epoch, in broken bytes, or out of bounds", async () => {
