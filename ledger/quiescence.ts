@@ -2,13 +2,14 @@
  * When a validator acts, and when it is silent (LEDGER §8.3): timers, retries, heartbeats, and not
  * waiting for leaders that are gone.
  *
- * An idle ledger has no blocks, no records and no messages but heartbeats. Timers are of a fixed
- * length, so that how long an outage lasted makes no difference to how long healing takes.
+ * An idle ledger has no blocks, no records and no messages but heartbeats. Timers do not grow with
+ * an outage, so that how long it lasted makes no difference to how long healing takes.
  */
 
 import {
   HEARTBEAT_MS,
   LEADER_DELTAS,
+  PATIENCE_MAX,
   RETRY_DELTAS,
   SKIP_MS,
   TIP_DELTAS,
@@ -44,7 +45,7 @@ export function giveUp(state: ConsensusState, nowMs: number): void {
   const view = viewOf(state, state.view)
   const { own } = view
   if (own.nullify !== undefined || own.finalize !== undefined) return
-  const { deltaMs, validators, self } = state.config
+  const { validators, self } = state.config
   const leader = leaderOf(validators, state.view)
   if (
     leader !== self &&
@@ -54,9 +55,25 @@ export function giveUp(state: ConsensusState, nowMs: number): void {
     return
   }
   if (state.armedMs === undefined) return
-  const startMs = Math.max(state.enteredMs, state.armedMs)
-  const deltas = view.proposal === undefined ? LEADER_DELTAS : VIEW_DELTAS
-  if (nowMs >= startMs + deltas * deltaMs) nullify(state, nowMs)
+  if (nowMs >= endOfView(state, state.armedMs)) nullify(state, nowMs)
+}
+
+/** When the current view has taken too long, armed since a moment. */
+function endOfView(state: ConsensusState, armedMs: number): number {
+  const { proposal } = viewOf(state, state.view)
+  const deltas = proposal === undefined ? LEADER_DELTAS : VIEW_DELTAS
+  return Math.max(state.enteredMs, armedMs) + deltas * patience(state) * state.config.deltaMs
+}
+
+/**
+ * R4: when every validator led a view and none was final, messages take longer than Δ: views last
+ * twice as long, and after another round four times. Views go on with a quorum alone, so that an
+ * outage lengthens nothing.
+ */
+function patience(state: ConsensusState): number {
+  const { length } = state.config.validators.validators
+  const rounds = Math.floor((state.view - state.final.view - 1) / length)
+  return Math.min(2 ** rounds, PATIENCE_MAX)
 }
 
 /** R8: silent for long, while so many others were heard that a quorum is there without it. */
@@ -154,13 +171,9 @@ export function nextDeadline(state: ConsensusState, nowMs: number, fetchMs: numb
   const at = (ms: number): void => {
     if (ms > nowMs) nextMs = Math.min(nextMs, ms)
   }
-  const view = viewOf(state, state.view)
   if (state.armedMs !== undefined) {
-    const startMs = Math.max(state.enteredMs, state.armedMs)
-    const { nullify, notarize, finalize } = view.own
-    if (nullify === undefined && finalize === undefined) {
-      at(startMs + (view.proposal === undefined ? LEADER_DELTAS : VIEW_DELTAS) * deltaMs)
-    }
+    const { nullify, notarize, finalize } = viewOf(state, state.view).own
+    if (nullify === undefined && finalize === undefined) at(endOfView(state, state.armedMs))
     if ((nullify ?? notarize ?? finalize) !== undefined && validators.validators.length > 1) {
       at(state.resentMs + RETRY_DELTAS * deltaMs)
     }

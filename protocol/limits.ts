@@ -184,10 +184,11 @@ export const BLAME_VIEWS_MAX = 1_024
 export const PROPOSAL_VIEWS_AHEAD = 2
 /** Blocks with entries that may stand above the last final one; empty ones may go on. */
 export const UNFINAL_CONTENT_MAX = 16
-/** Timers of a view, in Δ: for its proposal, for the whole of it, between retries. */
+/** Timers of a view, in Δ: for its proposal, in all, between retries; and how many times longer. */
 export const LEADER_DELTAS = 2
 export const VIEW_DELTAS = 3
 export const RETRY_DELTAS = 2
+export const PATIENCE_MAX = 4
 /** How long the highest notarized block may stay unfinal before it is pursued, in Δ. */
 export const TIP_DELTAS = 4
 /** A leader that was silent for so long is not waited for. */
@@ -473,9 +474,8 @@ export const API_CLIENT_REQUESTS_MAX = 8
 export const API_REQUESTS_PER_CONNECTION_MAX = 100
 /** How often connections are looked at for the two limits of time that follow. */
 export const API_TIMEOUT_CHECK_MS = 1 * SECOND_MS
-/** From the accepted socket to the end of the request's headers. */
+/** From the accepted socket to the end of the request's headers, and to that of its body. */
 export const API_HEADERS_TIMEOUT_MS = 5 * SECOND_MS
-/** From the accepted socket to the end of the request's body. */
 export const API_REQUEST_TIMEOUT_MS = 10 * SECOND_MS
 /** A stream whose reader takes nothing for so long is closed. */
 export const API_STALL_MS = MINUTE_MS

@@ -33,6 +33,32 @@ describe("R4: a view is given up", () => {
     expect(door.at(3 * DELTA_MS)).toEqual(["persist nullify", "send nullify 1"])
   })
 
+  it.each([
+    [3, 2],
+    [5, 4],
+    [9, 8],
+    [33, 8],
+  ])("in view %i, when none before it was final, after %iΔ without a proposal", (view, deltas) => {
+    const door = new Door(SELF)
+    for (let at = 1; at < view; at++) {
+      const certificate = certify("nullify", at, hash, OTHERS)
+      door.hear(LEADER, { type: "certificate", certificate })
+    }
+    door.hasWork = true
+    door.on({ type: "submitted" })
+    expect(door.at(deltas * DELTA_MS - 1)).toEqual([])
+    expect(door.at(deltas * DELTA_MS)).toContain(`send nullify ${view}`)
+  })
+
+  it("after 2Δ again, once a view before it was final", () => {
+    const door = new Door(SELF)
+    const certificate = certify("finalize", 8, hash, OTHERS)
+    door.hear(LEADER, { type: "certificate", certificate })
+    door.hasWork = true
+    door.on({ type: "submitted" })
+    expect(door.at(2 * DELTA_MS)).toContain("send nullify 9")
+  })
+
   it("again every 2Δ, with what waits, while armed", () => {
     const door = new Door(SELF)
     door.hasWork = true

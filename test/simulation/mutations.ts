@@ -257,8 +257,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       [
         QUIESCENCE,
-        "  if (nowMs >= startMs + deltas * deltaMs) nullify(state, nowMs)\n",
-        "  void [startMs, deltas, deltaMs]\n",
+        "  if (nowMs >= endOfView(state, state.armedMs)) nullify(state, nowMs)\n",
+        "  void endOfView\n",
       ],
     ],
     hunts: [["dead", 4]],

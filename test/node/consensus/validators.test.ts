@@ -152,6 +152,26 @@ describe("four validators", () => {
     })
   }
 
+  it("go on over lines that are slower than the bound, though one of them is down", async () => {
+    const link = { delayMs: 20, jitterMs: 1_100 }
+    world = new LedgerWorld(5, "slower than the bound", { validators: VALIDATORS, link })
+    await world.start()
+    world.node(2).crash()
+    const post = world.node(4)
+    let height = post.height
+    let pauseMs = 0
+    for (let sinceMs = 0, round = 0; round < 120; round++) {
+      await world.during(post.submit())
+      await world.clock.runFor(1_000)
+      sinceMs = post.height > height ? 0 : sinceMs + 1_000
+      height = post.height
+      pauseMs = Math.max(pauseMs, sinceMs)
+    }
+    expect(pauseMs).toBeLessThan(20_000)
+    await world.untilQuiet(MINUTE_MS)
+    await checkOneChain()
+  }, 60_000)
+
   it("know every block that one of them stored while it took up its votes", async () => {
     const node = world.node(3)
     const slowly = [world.node(1), world.node(2)]
