@@ -79,7 +79,11 @@ class KillRun {
     this.#isOver = true
     await Promise.all(senders)
     await Promise.all(this.#starting.values())
-    return this.#judge(cycles)
+    // A node that is not there cannot be asked what it has.
+    if (this.#repairs === 0) return this.#judge(cycles)
+    this.#printEvidence()
+    print(`${this.#repairs} manual repairs in ${cycles} cycles; nothing else was judged`)
+    return false
   }
 
   /** One kill at a random moment; the next life begins at once, but nobody waits for it. */
@@ -214,13 +218,17 @@ class KillRun {
     return open.size
   }
 
+  #printEvidence(): void {
+    for (const line of this.#evidence.slice(0, 40)) print(`evidence: ${line}`)
+  }
+
   #report(counts: {
     readonly cycles: number
     readonly lost: number
     readonly duplicates: number
     readonly unregistered: number
   }): void {
-    for (const line of this.#evidence.slice(0, 40)) print(`evidence: ${line}`)
+    this.#printEvidence()
     const sorted = this.#restartsMs.toSorted((a, b) => a - b)
     const at = (share: number): string =>
       (sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0).toFixed(0)
