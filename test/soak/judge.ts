@@ -23,7 +23,7 @@ const EVIDENCE_LINES_MAX = 40
 /** Of what nodes wrote, these lines stand for something that must not happen here. */
 const GRAVE = new RegExp(
   '"level":"error"|"CONSENSUS_|_DEAD"|"RECORD_|WAL_DAMAGED|LEDGER_REBUILT|STORE_DAMAGED|' +
-    "SUBMIT_CONFLICT",
+    "SUBMIT_CONFLICT|VALIDATOR_COPIED",
 )
 
 /** What a node said is queued. */
