@@ -18,6 +18,7 @@ import { ProcessNetwork, until, type ProcessPost } from "../support/processes.ts
 import { randomInt, seededRandom } from "../support/rng.ts"
 import { Judge, type Acknowledged } from "./judge.ts"
 import { Lines } from "./lines.ts"
+import { Pauses } from "./pauses.ts"
 
 const SECONDS = 60
 const FULL_SECONDS = 180
@@ -49,9 +50,7 @@ class SoakRun {
   #kills = 0
   #isOver = false
   #isWatchOver = false
-  #finalHeight = 0
-  #finalMs = performance.now()
-  #longestPauseMs = 0
+  #pauses = new Pauses(VALIDATORS)
 
   constructor(network: ProcessNetwork, seed: string) {
     this.#network = network
@@ -64,7 +63,7 @@ class SoakRun {
   async run(seconds: number, lines: Lines): Promise<boolean> {
     const endMs = performance.now() + seconds * 1_000
     lines.weather = "bad"
-    this.#finalMs = performance.now()
+    this.#pauses = new Pauses(VALIDATORS)
     const senders = this.#network.posts.map(async (post) => this.#send(post))
     const watchers = this.#network.posts.map(async (post) => this.#watch(post))
     while (performance.now() + KILL_EVERY_MS < endMs) {
@@ -73,7 +72,7 @@ class SoakRun {
     }
     await sleep(Math.max(0, endMs - performance.now()))
     this.#isOver = true
-    this.#notePause()
+    this.#pauses.end()
     await Promise.all(senders)
     lines.weather = "steady"
     await Promise.all(this.#starting.values())
@@ -100,6 +99,7 @@ class SoakRun {
     const killedMs = performance.now()
     this.#lives.set(post, (this.#lives.get(post) ?? 0) + 1)
     await post.kill()
+    this.#pauses.tell(post.code, false)
     this.#kills += 1
     await this.#starting.get(post)
     this.#starting.set(post, this.#restart(post, killedMs))
@@ -165,23 +165,11 @@ class SoakRun {
       const status = await statusOf(post)
       if (status !== undefined && this.#lives.get(post) === life) {
         this.#judge.saw(post, status)
-        this.#noteHeight(status.height)
+        this.#pauses.final(status.height)
+        if (status.vote?.state === "voting") this.#pauses.tell(post.code, true)
       }
       await sleep(WATCH_MS)
     }
-  }
-
-  #noteHeight(height: number): void {
-    if (height <= this.#finalHeight) return
-    this.#finalHeight = height
-    if (!this.#isOver) this.#notePause()
-    this.#finalMs = performance.now()
-  }
-
-  /** Of the time while all hand in, the one that still lasts at its end included. */
-  #notePause(): void {
-    const pauseMs = performance.now() - this.#finalMs
-    this.#longestPauseMs = Math.max(this.#longestPauseMs, pauseMs)
   }
 
   #report(lines: Lines, lost: number, settledMs: number): void {
@@ -198,11 +186,12 @@ class SoakRun {
         `${unfinished} killed again before`,
     )
     const { blocks, entries } = this.#judge
+    const { longestMs, longestWithQuorumMs } = this.#pauses
     print(
       `${blocks} blocks, ${entries} entries; longest time without a final block ` +
-        `${(this.#longestPauseMs / 1_000).toFixed(1)} s`,
+        `${inSeconds(longestMs)}, with a quorum voting ${inSeconds(longestWithQuorumMs)}`,
     )
-    print(`in peace, all final and equal after ${(settledMs / 1_000).toFixed(1)} s`)
+    print(`in peace, all final and equal after ${inSeconds(settledMs)}`)
     print(
       `${this.#handedIn} handed in, ${this.#acknowledged.length} acknowledged, ${lost} lost, ` +
         `${this.#judge.findings} other findings`,
@@ -225,6 +214,10 @@ function spread(values: readonly number[]): string {
   const at = (share: number): string =>
     (sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0).toFixed(0)
   return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms`
+}
+
+function inSeconds(durationMs: number): string {
+  return `${(durationMs / 1_000).toFixed(1)} s`
 }
 
 function sleep(durationMs: number): Promise<void> {
