@@ -90,10 +90,7 @@ function maskOf(random: Random, isTwin: boolean, end: number, count: number, ext
 
 function play(cluster: Cluster, script: Script, random: Random): number {
   let isHealed = false
-  const lowestView = (): number => {
-    const honest = cluster.machines.filter(({ isTwin }) => !isTwin)
-    return Math.min(...honest.map(({ state }) => state?.view ?? 0))
-  }
+  const honest = cluster.machines.filter(({ isTwin }) => !isTwin)
   cluster.mayPass = (from, to, message) => {
     if (isHealed) return true
     const view = viewOfMessage(message) ?? (from as Machine).state?.view ?? 1
@@ -104,7 +101,9 @@ function play(cluster: Cluster, script: Script, random: Random): number {
   let next = 1
   const submit = (): void => cluster.submit([next++, next++])
   for (let i = 0; i < 12; i++) cluster.schedule.at(random.next() * 3_000, submit)
-  cluster.run(script.rounds * 2_000, () => lowestView() > script.rounds)
+  cluster.run(script.rounds * 2_000, () =>
+    honest.every(({ state }) => (state?.view ?? 0) > script.rounds),
+  )
   isHealed = true
   cluster.mayPass = undefined
   cluster.tellAll("healed")
@@ -127,7 +126,7 @@ export function demandProgress(cluster: Cluster, submit: () => void): void {
     submit()
     const untilMs = cluster.schedule.nowMs + 12 * deltaMs * (faultsOf(count) + 1)
     const height = lowest()
-    cluster.run(untilMs, () => lowest() > height)
+    cluster.run(untilMs, () => honest.every(({ delivered }) => delivered.height > height))
     if (lowest() >= goal) return
   }
   throw new Red(`height ${lowest()} of ${goal} after the network healed`)
