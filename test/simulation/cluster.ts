@@ -177,11 +177,6 @@ export class Cluster {
     }
   }
 
-  /** Sends to one end of a link: a twin has a key in common with its other half, and no link. */
-  sendToEnd(from: Actor, to: Actor, finalView: number, message: Message): void {
-    if (to !== from) this.#carry(from, to, finalView, message)
-  }
-
   #carry(from: Actor, to: Actor, finalView: number, message: Message): void {
     if (this.mayPass !== undefined && !this.mayPass(from, to, message)) return
     this.network.carry(from.end, to.end, () => {

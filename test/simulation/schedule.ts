@@ -14,10 +14,6 @@ export class Schedule {
   #order = 0
   nowMs = 0
 
-  get size(): number {
-    return this.#heap.length
-  }
-
   /** Plans something, not before now. */
   at(atMs: number, run: () => void): void {
     const heap = this.#heap
