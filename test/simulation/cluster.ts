@@ -70,6 +70,8 @@ export class Cluster {
   /** Events handled by machines, and a hash over them and over what they led to. */
   events = 0
   digest = 0
+  /** From then on no append fails. */
+  areDisksGood = false
   /** Submissions that will arrive: nobody waits for what is in them yet. */
   underWay = 0
   onTrace: ((line: string) => void) | undefined

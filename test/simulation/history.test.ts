@@ -58,6 +58,16 @@ describe("a simulation", () => {
     expect(cluster.invariants.isFinal(1)).toBe(true)
   })
 
+  it("does not take the restart of a validator whose disk fails for noise", () => {
+    const quality = { ...DEFAULTS.quality, loss: 0.3 }
+    for (let seed = 0; seed < 25; seed++) {
+      const cluster = clusterOf(4, seed, { diskFails: 0.05, quality })
+      cluster.startAll()
+      cluster.submit([1, 2])
+      expect(() => demandFinality(cluster, cluster.machines)).not.toThrow()
+    }
+  })
+
   it("gives silence as long as finality where half of all is lost", () => {
     // All is final, and a hundred seconds later closing blocks above it are not.
     expect(runAny({ mix: "quiet-dead-2", count: 4, seed: 6338 }).red).toBeUndefined()

@@ -226,7 +226,7 @@ export class Machine implements Actor {
   #persist(effect: Extract<ConsensusEffect, { type: "persist" }>): void {
     const { schedule, options, random } = this.#cluster
     this.disk.append(effect.seq, effect.record)
-    if (random.chance(options.diskFails)) {
+    if (!this.#cluster.areDisksGood && random.chance(options.diskFails)) {
       // A node whose disk fails ends at once.
       this.crash()
       this.#cluster.restartLater(this)
