@@ -56,8 +56,9 @@ function isHearing(vote: LedgerStatus["vote"]): boolean {
   return vote?.state === "voting"
 }
 
-/** What to do about a vote that is refused; empty otherwise. */
+/** What to do about a vote that is refused, or about a copy of this node; empty otherwise. */
 export function adviceLine(terminal: Terminal, { vote }: LedgerStatus): string {
+  if (vote?.isCopied === true && vote.state !== "refused") return terminal.say("vote.copied")
   if (vote?.state !== "refused") return ""
   switch (vote.code) {
     case "VALIDATOR_KEY_DEAD":
@@ -65,6 +66,9 @@ export function adviceLine(terminal: Terminal, { vote }: LedgerStatus): string {
       return terminal.say("vote.dead")
     case "CONSENSUS_KEY":
       return terminal.say("vote.key")
+    case "CONSENSUS_DIVERGED":
+    case "CONSENSUS_FORK":
+      return terminal.say("vote.diverged")
     default:
       return terminal.say("vote.log")
   }

@@ -44,8 +44,12 @@ export const LEDGER_ENGLISH = {
   "vote.refused": "DOES NOT VOTE, and follows as a node without a vote. {code}: {message}",
   "vote.dead":
     'this key must never vote again. Cables and signals of this mission flow as before; the ledger has one vote less. Do not delete or put back wal/ or keys/. See docs/OPERATIONS.md, "Lost or restored validator"',
+  "vote.copied":
+    'a copy of this home was started elsewhere with this key, and was not let vote. Find that machine and stop it. See docs/OPERATIONS.md, "Lost or restored validator"',
   "vote.key":
     "the key of this home is not one of the network's validators. Compare the genesis file and the home with what was founded",
+  "vote.diverged":
+    "what the others made final does not agree with what this node finds. Cables and signals flow as before. Run ledger verify, start the node anew once, and tell headquarters; if it says so again, keep its home as it is",
   "vote.log":
     'the consensus log cannot be trusted, so the node does not vote. Keep the folder wal/ as it is. See docs/OPERATIONS.md, "Lost or restored validator"',
   "validator.self": "this node",
@@ -119,8 +123,12 @@ export const LEDGER_BENGALI: Record<keyof typeof LEDGER_ENGLISH, string> = {
   "vote.refused": "ভোট দেয় না, কেবল অনুসরণ করে। {code}: {message}",
   "vote.dead":
     'এই চাবি আর কখনও ভোট দেবে না। এই মিশনের তারবার্তা ও সংকেত আগের মতোই চলে; লেজারের একটি ভোট কমেছে। wal/ বা keys/ মুছবেন না, পুরোনো অনুলিপিও ফেরাবেন না। দেখুন docs/OPERATIONS.md, "Lost or restored validator"',
+  "vote.copied":
+    'এই হোমের একটি অনুলিপি একই চাবি নিয়ে অন্য কোথাও চালু হয়েছে; তাকে ভোট দিতে দেওয়া হয়নি। সেই যন্ত্র খুঁজে বন্ধ করুন। দেখুন docs/OPERATIONS.md, "Lost or restored validator"',
   "vote.key":
     "এই হোমের চাবি নেটওয়ার্কের কোনো যাচাইকারীর নয়। নেটওয়ার্কের ফাইল ও হোম প্রতিষ্ঠার সাথে মিলিয়ে দেখুন",
+  "vote.diverged":
+    "অন্যরা যা চূড়ান্ত করেছে, এই নোডের পরীক্ষার সাথে তা মেলে না। তারবার্তা ও সংকেত আগের মতোই চলে। ledger verify চালান, নোড একবার নতুন করে চালু করুন এবং সদর দপ্তরকে জানান; আবার হলে হোম যেমন আছে রাখুন",
   "vote.log":
     'কনসেনসাস লগে আস্থা রাখা যায় না, তাই নোড ভোট দেয় না। wal/ ফোল্ডার যেমন আছে রাখুন। দেখুন docs/OPERATIONS.md, "Lost or restored validator"',
   "validator.self": "এই নোড",

@@ -81,11 +81,11 @@ async function play(): Promise<DemoReport> {
     options.corpus === undefined
       ? await stage.traffic.settle(stage.traffic.sent, CORPUS_SETTLE_MS)
       : await playCorpus(stage, options.corpus)
-  const [headquarters] = posts
-  const status = await headquarters?.client.ledgerStatus()
+  const states = await Promise.all(posts.map(async ({ client }) => client.ledgerStatus()))
   const found = {
     missions: posts.length,
-    validators: status?.validators.length ?? 0,
+    validators: states.filter(({ isValidator }) => isValidator).length,
+    voting: states.filter(({ vote }) => vote?.state === "voting").length,
     cables: tally,
     hotline,
     offline,
@@ -116,7 +116,8 @@ function tellEnd(report: DemoReport): void {
   teller.chapter(report.ok ? "All is well" : "Something is wrong")
   tellTally(teller, cables)
   teller.line(
-    `ledger of ${audit.entries} entries, ${report.missions} missions, all processes end now`,
+    `ledger of ${audit.entries} entries, ${report.missions} missions, ` +
+      `${report.voting} of ${report.validators} validators vote; all processes end now`,
   )
 }
 
@@ -130,7 +131,8 @@ The network stays up. In another terminal:
 ${posts.map((post) => `  npx tarbarta --home ${post.home} node status`).join("\n")}
 
 Try: cable send --to LON --subject "Hello" --text "..." --wait
-     cable inbox, hotline watch, hotline raise --event medical "...", ledger verify
+     cable inbox, hotline watch, hotline raise --event medical "...",
+     ledger status, ledger watch, ledger verify
 
 Ctrl-C ends it and removes everything.`)
   await once(interrupted.signal, "abort")

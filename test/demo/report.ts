@@ -19,6 +19,8 @@ export interface DemoReport {
   ok: boolean
   missions: number
   validators: number
+  /** Validators whose key votes at the end. */
+  voting: number
   cables: Tally
   hotline: { raised: number; displayed: number; acknowledged: number; medianMs: number }
   offline: { queued: number; deliveredAfterReturn: number }
@@ -59,8 +61,9 @@ export class Teller {
 
 /** True when nothing is lost, late for good, doubled or unproven. */
 export function isGood(report: Omit<DemoReport, "ok" | "ms">): boolean {
-  const { cables, hotline, offline, crash, absences, audit } = report
+  const { validators, voting, cables, hotline, offline, crash, absences, audit } = report
   return (
+    voting === validators &&
     cables.delivered === cables.sent &&
     cables.registered === cables.sent &&
     cables.lost === 0 &&

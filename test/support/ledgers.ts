@@ -194,6 +194,11 @@ export class LedgerNode {
     return this.#life.ledger
   }
 
+  get transport(): Transport {
+    if (this.#life === undefined) throw new Error(`${this.post.code} is down`)
+    return this.#life.transport
+  }
+
   get database(): Database {
     if (this.#life === undefined) throw new Error(`${this.post.code} is down`)
     return this.#life.database

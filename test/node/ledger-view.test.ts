@@ -1,0 +1,173 @@
+import { beforeEach, describe, expect, it } from "vitest"
+import { decodeEvidence } from "../../ledger/evidence.ts"
+import { encodeMessage, encodePacket } from "../../ledger/message.ts"
+import { signVote } from "../../ledger/vote.ts"
+import type { LedgerStatus } from "../../node/api/shapes.ts"
+import { LedgerView, ledgerWarnings } from "../../node/ledger-view.ts"
+import type { Transport } from "../../node/network/transport.ts"
+import { PROTOCOLS } from "../../protocol/wire.ts"
+import { named } from "../support/ledger.ts"
+import { LedgerWorld } from "../support/ledgers.ts"
+
+const POSTS = 5
+const SECOND_MS = 1_000
+const MINUTE_MS = 60 * SECOND_MS
+
+let world: LedgerWorld
+
+beforeEach(async () => {
+  world = new LedgerWorld(POSTS, "view", { validators: 4, link: { delayMs: 20 } })
+  await world.start()
+  await world.clock.runFor(20 * SECOND_MS)
+})
+
+/** What the node of a post would show. */
+function viewOf(index: number): LedgerView {
+  const { ledger, post, transport } = world.node(index)
+  const { directory } = ledger
+  return new LedgerView({ ledger, directory, transport, clock: world.clock, rid: () => post.rid })
+}
+
+async function statusAt(index: number): Promise<LedgerStatus> {
+  return world.during(viewOf(index).status())
+}
+
+function statesOf({ validators }: LedgerStatus): string[] {
+  return validators.map(({ state }) => state)
+}
+
+/** The post is on the network and says nothing, as a process that stands still. */
+async function freeze(index: number): Promise<Transport> {
+  world.node(index).crash()
+  const transport = world.network.transport(world.node(index).post.peer)
+  transport.setMembers(
+    world.nodes.map(({ post }) => ({ peer: post.peer, addresses: [], keep: true })),
+  )
+  await transport.start()
+  return transport
+}
+
+describe("the ledger's state", () => {
+  it("is well on an idle ledger, hours after the last block", async () => {
+    await world.during(world.node(4).submit())
+    await world.untilQuiet(MINUTE_MS)
+    await world.clock.runFor(180 * MINUTE_MS)
+    const status = await statusAt(1)
+    expect(statesOf(status)).toEqual(["voting", "self", "voting", "voting"])
+    expect(status).toMatchObject({ vote: { state: "voting" }, quorum: { heard: 4, isMet: true } })
+    expect(status.view).toBe(status.finalView + 1)
+    expect(ledgerWarnings(status)).toEqual([])
+    const mission = await statusAt(4)
+    expect(statesOf(mission)).toEqual(["up", "up", "up", "up"])
+    expect(mission).toMatchObject({ isValidator: false, finalView: status.finalView })
+    expect([mission.vote, mission.view]).toEqual([undefined, undefined])
+    expect(ledgerWarnings(mission)).toEqual([])
+  })
+
+  it("tells one that has no link from one that is linked and silent, on a validator alone", async () => {
+    world.node(2).crash()
+    await freeze(3)
+    await world.clock.runFor(15 * SECOND_MS)
+    expect(statesOf(await statusAt(0))).toEqual(["self", "voting", "down", "voting"])
+    await world.clock.runFor(30 * SECOND_MS)
+    const status = await statusAt(0)
+    expect(statesOf(status)).toEqual(["self", "voting", "down", "silent"])
+    expect(status.quorum).toEqual({ validators: 4, needed: 3, heard: 2, isMet: false })
+    expect(ledgerWarnings(status)).toEqual([
+      "validators in reach: 2 of 4, and 3 needed: nothing new becomes final here meanwhile; " +
+        "cables are delivered all the same",
+    ])
+    const heardMs = status.atMs - (status.validators[3]?.heardAtMs ?? 0)
+    expect(heardMs).toBeGreaterThan(30 * SECOND_MS)
+    expect(heardMs).toBeLessThan(60 * SECOND_MS)
+    expect(statesOf(await statusAt(4))).toEqual(["up", "up", "down", "up"])
+  })
+
+  it("says that a validator asks before its first vote, and goes by links until then", async () => {
+    for (const index of [0, 1, 2]) world.node(index).crash()
+    await world.during(world.node(1).start())
+    await world.clock.runFor(SECOND_MS)
+    const status = await statusAt(1)
+    expect(status.vote).toEqual({ state: "asking" })
+    expect(status.view).toBeUndefined()
+    expect(statesOf(status)).toEqual(["down", "self", "down", "up"])
+  })
+
+  it("does not count this node when its key is refused, and says why", async () => {
+    const node = world.node(2)
+    await world.during(node.stop())
+    const image = { disk: node.disk.snapshot(), log: node.wal.copy() }
+    await world.during(node.start())
+    await world.clock.runFor(SECOND_MS)
+    node.crash()
+    node.disk.restore(image.disk)
+    node.wal.restore(image.log)
+    await world.during(node.start())
+    await world.clock.runUntil(() => node.refusal !== undefined, MINUTE_MS)
+    const status = await statusAt(2)
+    expect(status.vote).toMatchObject({ state: "refused", code: "VALIDATOR_KEY_DEAD" })
+    expect(statesOf(status)).toEqual(["up", "up", "self", "up"])
+    expect(status.quorum).toMatchObject({ heard: 3, isMet: true })
+    expect(ledgerWarnings(status)).toEqual([
+      expect.stringMatching(/^this validator does not vote .*VALIDATOR_KEY_DEAD.*OPERATIONS/),
+    ])
+    await world.clock.runFor(MINUTE_MS)
+    // Elsewhere its link is up, but it says nothing any more.
+    expect(statesOf(await statusAt(0))).toEqual(["self", "voting", "silent", "voting"])
+  })
+})
+
+describe("a copy of this node's disk", () => {
+  it("is warned of while this node votes on", async () => {
+    const clone = world.node(2).clone("elsewhere")
+    await world.during(clone.start())
+    await world.clock.runFor(15 * SECOND_MS)
+    // While it runs, the two take each other's links.
+    clone.crash()
+    await world.clock.runFor(15 * SECOND_MS)
+    const status = await statusAt(2)
+    expect(status.vote).toEqual({ state: "voting", isCopied: true })
+    expect(ledgerWarnings(status)).toEqual([
+      expect.stringMatching(/^a copy of this home .*stop it/),
+    ])
+    expect((await statusAt(1)).vote).toEqual({ state: "voting" })
+  })
+})
+
+describe("evidence", () => {
+  it("names who signed what twice, where it is recorded, and proves it; none where there is none", async () => {
+    expect(await world.during(viewOf(4).evidence())).toEqual([])
+    const view = (world.node(0).ledger.validatorStatus()?.view ?? 0) + 1
+    const { net, suite, validators } = world.ministry
+    const from = await freeze(3)
+    await world.clock.runFor(SECOND_MS)
+    const hashes = ["one", "other"].map(named)
+    for (const blockHash of hashes) {
+      const body = { kind: "notarize", epoch: 0, view, blockHash } as const
+      const sign = validators[3]?.consensus.sign
+      if (sign === undefined) throw new Error("no fourth validator")
+      const message = encodeMessage({ type: "vote", vote: signVote(net, body, 3, sign) })
+      const run = new Uint8Array(16)
+      const packet = encodePacket({ epoch: 0, finalView: 0, run }, [message])
+      const { peer } = world.node(0).post
+      await world.during(from.request(peer, PROTOCOLS.consensus, packet))
+    }
+    await world.clock.runFor(MINUTE_MS)
+    const [found, ...others] = await world.during(viewOf(4).evidence())
+    expect(others).toEqual([])
+    const code = world.node(3).post.code
+    const signed = {
+      kind: "notarize",
+      blockHash: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
+    }
+    expect(found).toMatchObject({ epoch: 0, view, mission: code, first: signed, second: signed })
+    expect(found?.index).toBeTypeOf("number")
+    const proof = decodeEvidence(Buffer.from(found?.proof ?? "", "hex"), net)
+    expect(suite.sha256(proof.first.blockHash)).not.toEqual(suite.sha256(proof.second.blockHash))
+    const status = await statusAt(4)
+    expect(status).toMatchObject({ evidence: 1, accused: [code] })
+    expect(ledgerWarnings(status)).toContain(
+      `evidence stands against ${code}: see \`tarbarta ledger evidence\``,
+    )
+  })
+})
