@@ -83,6 +83,7 @@ class Libp2pHost implements Host {
   readonly #listeners = new Set<{ readonly listener: ContactListener; readonly lane?: Lane }>()
   readonly #peers = new Map<PeerKey, Peer>()
   readonly #endings = new Set<AbortController>()
+  readonly #started = Promise.withResolvers<void>()
   readonly #carriers = new WeakMap<Connection, Carrier>()
   #members = new Map<PeerKey, Member>()
   #stack: Stack | undefined
@@ -99,30 +100,37 @@ class Libp2pHost implements Host {
     this.#handlers.set(protocol.id, { protocol, handler })
   }
 
-  request(
+  async request(
     peer: PeerKey,
     protocol: ProtocolSpec,
     message: Uint8Array,
     options: { signal?: AbortSignal; timeoutMs?: number } = {},
   ): Promise<Uint8Array> {
+    const { signal, timeoutMs = protocol.timeoutMs } = options
     if (message.length > protocol.requestBytesMax) {
       const { id, requestBytesMax } = protocol
       const why = `${id}: expected a request of at most ${requestBytesMax} bytes`
-      return Promise.reject(new NodeError("STREAM_LIMIT", `${why}, got ${message.length}`))
+      throw new NodeError("STREAM_LIMIT", `${why}, got ${message.length}`)
     }
+    if (this.#node === undefined) await this.#untilStarted(timeoutMs)
     const target = this.#peers.get(peer)
-    if (target === undefined) {
-      const isMember = this.#members.has(peer)
-      const why = `${short(peer)} is ${isMember ? "not reachable before the start" : "no member"}`
-      const code = isMember ? "PEER_UNREACHABLE" : "PEER_DENIED"
-      return Promise.reject(new NodeError(code, why))
+    if (target !== undefined) return target.request(protocol, message, timeoutMs, signal)
+    const isMember = this.#members.has(peer)
+    const why = `${short(peer)} is ${isMember ? "not reachable: the host stopped" : "no member"}`
+    throw new NodeError(isMember ? "PEER_UNREACHABLE" : "PEER_DENIED", why)
+  }
+
+  /** Parts of the node ask before there is a network; who belongs to it is not known until then. */
+  async #untilStarted(timeoutMs: number): Promise<void> {
+    const late = Promise.withResolvers<never>()
+    const timer = this.#options.clock.after(timeoutMs, () => {
+      late.reject(new NodeError("PEER_UNREACHABLE", "the host has not started"))
+    })
+    try {
+      await Promise.race([this.#started.promise, late.promise])
+    } finally {
+      timer.cancel()
     }
-    return target.request(
-      protocol,
-      message,
-      options.timeoutMs ?? protocol.timeoutMs,
-      options.signal,
-    )
   }
 
   connected(lane?: Lane): PeerKey[] {
@@ -162,6 +170,7 @@ class Libp2pHost implements Host {
     }
     this.#node = node
     this.#applyMembers()
+    this.#started.resolve()
   }
 
   async stop(): Promise<void> {

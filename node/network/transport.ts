@@ -56,7 +56,7 @@ export interface Transport {
   /**
    * Sends one request and waits for its answer. Many may be under way at once to one peer; they
    * start in the order in which they were made, except that requests of at most `FRAME_BYTES_MAX`
-   * overtake longer ones. `message` must not change until the promise is settled. An aborted
+   * overtake longer ones. Made before `start`, one waits for that. `message` must not change until the promise is settled. An aborted
    * `signal` rejects with its reason.
    *
    * Failures (`NodeError`): `PEER_UNREACHABLE`, `PEER_DENIED`, `STREAM_DEADLINE`, `STREAM_LIMIT`,

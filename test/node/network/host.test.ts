@@ -247,6 +247,26 @@ describe("two hosts", () => {
   })
 })
 
+describe("a host before its start", () => {
+  it("keeps a request until then, and no longer than its time", async () => {
+    const a = hostOf(capital)
+    const b = hostOf(lisbon)
+    hosts.push(a, b)
+    for (const host of [a, b]) host.handle(URGENT, echo)
+    const late = codeOf(b.request(capital.key, URGENT, new Uint8Array(1), { timeoutMs: 1 }))
+    expect(await late).toBe("PEER_UNREACHABLE")
+    const early = b.request(capital.key, URGENT, new Uint8Array(1))
+    await a.start()
+    a.setMembers([member(lisbon)])
+    b.setMembers([member(capital, a)])
+    await b.start()
+    expect((await early).length).toBe(1)
+    await b.stop()
+    const after = codeOf(b.request(capital.key, URGENT, new Uint8Array(1)))
+    expect(await after).toBe("PEER_UNREACHABLE")
+  })
+})
+
 describe("a host whose peer goes away", () => {
   const program = new URL("../../support/echo-host.ts", import.meta.url).pathname
 
