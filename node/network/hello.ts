@@ -39,8 +39,8 @@ export interface GreetingOptions {
   readonly dialled: Lane | undefined
   /** Both sides have agreed; called once. */
   readonly onAdmitted: (lane: Lane) => void
-  /** The stream is gone or the other side no longer answers: so is the connection. */
-  readonly onLost: (error: NodeError) => void
+  /** The other side has ended the stream, or no longer answers: so the connection is gone. */
+  readonly onLost: (error: NodeError, how: "ended" | "silent") => void
 }
 
 /** One end of the greeting stream. */
@@ -54,6 +54,7 @@ export class Greeting implements Endpoint {
   #timer: Timer | undefined
   #pingNumber = 0
   #isPinging = false
+  #isSilent = false
 
   constructor(options: GreetingOptions) {
     this.#options = options
@@ -86,7 +87,7 @@ export class Greeting implements Endpoint {
     if (this.#isLost) return
     this.#isLost = true
     this.#timer?.cancel()
-    this.#options.onLost(error)
+    this.#options.onLost(error, this.#isSilent ? "silent" : "ended")
   }
 
   #onNote(note: Note): void {
@@ -120,6 +121,7 @@ export class Greeting implements Endpoint {
       this.#isPinging = true
       this.#send("ping", this.#pingNumber)
       this.#timer = this.#options.clock.after(intervalMs, () => {
+        this.#isSilent = true
         const why = `connection: expected a sign of life within ${intervalMs} ms, got none`
         this.#options.pipe.abort(new NodeError("PEER_UNREACHABLE", why))
       })

@@ -25,7 +25,7 @@ import { Greeting, HELLO_PROTOCOL } from "./hello.ts"
 import { Peer } from "./peer.ts"
 import type { Encryption } from "./stack.ts"
 import type * as StackModule from "./stack.ts"
-import { carrierOf, cutConnection, joinStream } from "./streams.ts"
+import { carrierOf, cutConnection, joinStream, noteEnded } from "./streams.ts"
 import type {
   Carrier,
   ContactListener,
@@ -330,7 +330,8 @@ class Libp2pHost implements Host {
           peer.admit(connection, lane, dialled !== undefined)
           onAdmitted()
         },
-        onLost: (error) => {
+        onLost: (error, how) => {
+          if (how === "ended") noteEnded(connection)
           // Not from within: the stream may have ended because the stack is closing just now.
           queueMicrotask(() => cutConnection(connection, error))
           onLost(error)

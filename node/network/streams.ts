@@ -18,6 +18,8 @@ const RESET_CODES: ReadonlySet<string> = new Set(["ECONNRESET", "EPIPE"])
 
 /** Connections that we ended ourselves: how they end says nothing of the other side. */
 const released = new WeakSet<Connection>()
+/** Connections that the other side has ended by its greeting's stream, before the socket. */
+const ended = new WeakSet<Connection>()
 
 /** What one side of an exchange does with its stream ({@link Asker}, {@link Answerer}). */
 export interface Endpoint {
@@ -103,9 +105,14 @@ export function carrierOf(connection: Connection): Carrier {
   connection.addEventListener("close", ({ local, error }) => {
     const code = error !== undefined && "code" in error ? error.code : undefined
     const isTheirs = local !== true || (typeof code === "string" && RESET_CODES.has(code))
-    carrier.isClosed = isTheirs && !released.has(connection)
+    carrier.isClosed = ended.has(connection) || (isTheirs && !released.has(connection))
   })
   return carrier
+}
+
+/** The other side takes leave of a connection; unless we did so before, that is why it ends. */
+export function noteEnded(connection: Connection): void {
+  if (!released.has(connection)) ended.add(connection)
 }
 
 /** Ends a connection at once; the other side may be left to find out by itself. */

@@ -185,15 +185,16 @@ describe("a validator's key", () => {
     expect((await lon.client.ledgerStatus()).evidence).toBe(0)
   })
 
-  it("votes again at once after the process was killed", async () => {
+  it("votes again at once after its process was killed, and after it was stopped", async () => {
     await until("nothing of the twin is left", async () => {
       return stateOf(await lon.client.ledgerStatus(), "NYC") === "voting"
     })
-    await nyc.kill()
-    const before = nyc.log.length
-    await nyc.start()
-    await untilVoting(nyc)
-    expect(nyc.log.slice(before)).not.toContain("VALIDATOR_WAITS")
+    for (const end of ["kill", "stop"] as const) {
+      await nyc[end]()
+      await nyc.start()
+      await untilVoting(nyc)
+      expect(nyc.log).not.toContain("VALIDATOR_WAITS")
+    }
   })
 
   it("is dead after its home was restored: the node follows, says so, and carries cables", async () => {

@@ -3,7 +3,7 @@
  *
  * Arguments: port to listen on, address of the capital. Prints the port. On contact it sends one
  * byte, 1, to the capital. A request whose first byte is 255 is never answered. Ends when its
- * standard input does.
+ * standard input does, in good order.
  */
 
 import { createHost } from "../../node/network/host.ts"
@@ -31,4 +31,4 @@ host.onContact((peer, state) => {
 await host.start()
 host.setMembers([{ peer: party(1).key, addresses: [capital], keep: true }])
 console.log(host.addresses()[0]?.split("/")[4])
-process.stdin.on("end", () => process.exit(0)).resume()
+process.stdin.on("end", () => void host.stop().then(() => process.exit(0))).resume()

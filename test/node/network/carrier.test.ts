@@ -4,6 +4,7 @@ import { spawn, type ChildProcess } from "node:child_process"
 import { once } from "node:events"
 import { createInterface } from "node:readline"
 import { afterEach, describe, expect, it } from "vitest"
+import { systemClock, type Clock } from "../../../node/clock.ts"
 import type { Host } from "../../../node/network/host.ts"
 import type { Carrier, ProtocolSpec } from "../../../node/network/transport.ts"
 import {
@@ -36,8 +37,8 @@ afterEach(async () => {
 })
 
 /** The capital, Lisbon as a process that has said a word, and the connection on which it came. */
-async function scene(listen: string) {
-  const host = hostOf(capital, { listen: [listen] })
+async function scene(listen: string, clock: Clock = systemClock) {
+  const host = hostOf(capital, { listen: [listen], clock })
   hosts.push(host)
   const first = Promise.withResolvers<Carrier>()
   host.handle(ECHO, (_from, request, carrier) => {
@@ -66,6 +67,12 @@ describe.each([
     await expect.poll(() => carrier.isClosed, { timeout: 20_000 }).toBe(true)
   }, 30_000)
 
+  it("is closed by the other side when its node stops in good order", async () => {
+    const { child, carrier } = await scene(listen)
+    child.stdin?.end()
+    await expect.poll(() => carrier.isClosed, { timeout: 20_000 }).toBe(true)
+  }, 30_000)
+
   it("is not, as far as we know, when another machine with that key dials", async () => {
     const { host, child, carrier } = await scene(listen)
     child.kill("SIGSTOP")
@@ -82,6 +89,22 @@ describe.each([
     } finally {
       await other.stop()
     }
+  }, 30_000)
+
+  it("is not when its process stands still, and our link check ends it", async () => {
+    // Twenty times as fast, so that the 10 s of the link check are half a second.
+    const clock: Clock = {
+      now: () => systemClock.now(),
+      monotonicMs: () => systemClock.monotonicMs() * 20,
+      after: (delayMs, run) => systemClock.after(delayMs / 20, run),
+    }
+    const { host, child, carrier } = await scene(listen, clock)
+    const down = contact(host, lisbon, "down")
+    child.kill("SIGSTOP")
+    await down
+    child.kill("SIGKILL")
+    await once(child, "exit")
+    expect(carrier.isClosed).toBe(false)
   }, 30_000)
 
   it("is not when we end it", async () => {
