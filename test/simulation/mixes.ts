@@ -282,15 +282,16 @@ function isSettled(state: ConsensusState | undefined): boolean {
 }
 
 /**
- * 8Δ(f+1), a retry, two heartbeats: what holds once nothing is lost. Where losses go on, nothing
- * bounds how long it may take; views by the number until q messages in a row arrive, three times,
- * because of 1,600 seeds with a bare quorum alive five needed more than once.
+ * 8Δ(f+1), a retry, two heartbeats: what holds once nothing is lost. While losses go on nothing
+ * bounds how long it may take: then f+1 rounds through up to f dead leaders each, and views by the
+ * number until q messages in a row arrive.
  */
 function boundMs(cluster: Cluster): number {
   const { options, network, set } = cluster
   const { loss } = network.quality
-  const base = 8 * options.deltaMs * (faultsOf(options.count) + 1)
-  const lostMs = Math.min(3_000_000, (360_000 * loss) / (1 - loss) ** set.quorum)
+  const rounds = loss === 0 ? 1 : faultsOf(options.count) + 1
+  const base = 8 * options.deltaMs * (faultsOf(options.count) + 1) * rounds
+  const lostMs = Math.min(3_000_000, (120_000 * loss) / (1 - loss) ** set.quorum)
   return base + 4 * options.deltaMs + 2 * HEARTBEAT_MS + lostMs
 }
 
