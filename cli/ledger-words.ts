@@ -75,8 +75,8 @@ export const LEDGER_ENGLISH = {
   "follow.quorum": "{time}  {sentence}",
   "follow.missed": "{time}  heights {from} … {to} became final meanwhile",
   "ledger.certificates": "quorum certificates checked: {certificates}, one for each block",
-  "ledger.verifiedQuick":
-    "{blocks} blocks and {entries} entries are what the validators decided; not checked: signatures of missions, certificates before the newest",
+  "ledger.verifiedQuick": "{blocks} blocks and {entries} entries are as the validators decided",
+  "ledger.unchecked": "not checked: signatures of missions, certificates before the newest",
   "time.seconds": "{count} s",
   "time.minutes": "{count} min",
   "time.hours": "{count} h",
@@ -154,8 +154,8 @@ export const LEDGER_BENGALI: Record<keyof typeof LEDGER_ENGLISH, string> = {
   "follow.quorum": "{time}  {sentence}",
   "follow.missed": "{time}  এর মধ্যে উচ্চতা {from} … {to} চূড়ান্ত হয়েছে",
   "ledger.certificates": "যাচাই করা কোরাম সনদ: {certificates}টি, প্রতি ব্লকে একটি",
-  "ledger.verifiedQuick":
-    "{blocks}টি ব্লক ও {entries}টি ভুক্তি যাচাইকারীদের সিদ্ধান্ত অনুযায়ী আছে; যাচাই করা হয়নি: মিশনগুলোর স্বাক্ষর, সর্বশেষটির আগের সনদ",
+  "ledger.verifiedQuick": "{blocks}টি ব্লক ও {entries}টি ভুক্তি যাচাইকারীদের সিদ্ধান্ত অনুযায়ী আছে",
+  "ledger.unchecked": "যাচাই করা হয়নি: মিশনগুলোর স্বাক্ষর, সর্বশেষটির আগের সনদ",
   "time.seconds": "{count} সেকেন্ড",
   "time.minutes": "{count} মিনিট",
   "time.hours": "{count} ঘণ্টা",

@@ -77,9 +77,10 @@ async function verifyLedger(
       ? undefined
       : await terminal.during("busy.save", writeBytes(save, await client.ledgerCopy()))
   terminal.json({ ...report, ...(save === undefined ? {} : { file: save, bytes }) })
-  const told = isQuick ? "ledger.verifiedQuick" : "ledger.verified"
-  terminal.tell(told, { blocks: report.blocks, entries: report.entries })
-  if (!isQuick) terminal.tell("ledger.certificates", { certificates: report.certificates })
+  const { blocks, entries, certificates } = report
+  terminal.tell(isQuick ? "ledger.verifiedQuick" : "ledger.verified", { blocks, entries })
+  if (isQuick) terminal.tell("ledger.unchecked")
+  else terminal.tell("ledger.certificates", { certificates })
   terminal.fields([["label.rootHash", report.rootHash]])
   if (save !== undefined && bytes !== undefined) {
     terminal.tell("ledger.saved", { file: save, bytes })

@@ -24,6 +24,7 @@ describe("--json", () => {
       ["ledger", "status"],
       ["ledger", "evidence"],
       ["ledger", "verify"],
+      ["ledger", "verify", "--quick"],
       ["ledger", "verify", "--save", "file"],
       ["ledger", "proof", id, "--out", "file"],
       ["mission", "list"],
