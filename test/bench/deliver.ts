@@ -24,7 +24,7 @@ import {
 } from "./figures.ts"
 import { cpuMs, type Stage } from "./stage.ts"
 
-const ROUNDS = 4
+const ROUNDS = 3
 const CABLES = 300
 /** Clients of the local API at work; each keeps as many requests under way as it may. */
 const CLIENTS = 3

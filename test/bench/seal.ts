@@ -24,7 +24,7 @@ import {
   bareSigner,
 } from "./primitives.ts"
 
-const ROUNDS = 11
+const ROUNDS = 7
 const TEXT_BYTES = 2_048
 const RATIO_MAX = 1.3
 /** Length of what a wrap binds: label, core hash, recipient, epoch, hash of the key. */

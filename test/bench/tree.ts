@@ -14,7 +14,9 @@ const LEAF_BYTES = 54
 const BLOCK_BYTES = 64
 /** Prefix and leaf fill one block of SHA-256, prefix and two hashes take two. */
 const COMPRESSIONS = LEAVES + 2 * (LEAVES - 1)
-const ROUNDS = 5
+const ROUNDS = 3
+/** So slow that a part of it has to do; every call takes as long as any other. */
+const SINGLE_SHARE = 1 / 8
 const GOAL_S = 1.6
 
 export async function benchTree(progress: Progress): Promise<Figure[]> {
@@ -27,7 +29,7 @@ export async function benchTree(progress: Progress): Promise<Figure[]> {
     {
       ours: () => seconds(() => frontierRoot(treeOf(leaves))),
       bulk: () => seconds(() => hash("sha256", bulk, "buffer")),
-      single: () => seconds(() => singleHashes(leaves)),
+      single: () => seconds(() => singleHashes(leaves)) / SINGLE_SHARE,
     },
     progress,
   )
@@ -38,7 +40,10 @@ export async function benchTree(progress: Progress): Promise<Figure[]> {
       name: "2^20 leaves of 54 B to the root",
       unit: "s",
       measured,
-      against: { name: "one crypto.hash a node", value: spreadOf(found.single) },
+      against: {
+        name: "one crypto.hash a node (an eighth of them, times 8)",
+        value: spreadOf(found.single),
+      },
       ratio: ratioOf(found.ours, found.single),
       goal: { text: `at most ${GOAL_S} s`, isMet },
     },
@@ -56,11 +61,11 @@ function treeOf(leaves: Uint8Array): ReturnType<typeof appendLeaves> {
   return appendLeaves(EMPTY_FRONTIER, hashPackedLeaves(leaves, LEAF_BYTES))
 }
 
-/** As many hashes of the same lengths, one call each. */
+/** Hashes of the same lengths, one call each: {@link SINGLE_SHARE} of as many. */
 function singleHashes(leaves: Uint8Array): void {
   const leaf = new Uint8Array(1 + LEAF_BYTES)
   const node = new Uint8Array(1 + 64)
-  for (let index = 0; index < LEAVES; index++) {
+  for (let index = 0; index < LEAVES * SINGLE_SHARE; index++) {
     leaf.set(leaves.subarray(index * LEAF_BYTES, (index + 1) * LEAF_BYTES), 1)
     const digest = hash("sha256", leaf, "buffer")
     if (index === 0) continue
