@@ -2,7 +2,7 @@
  * The benches: every figure beside its floor, measured in the same run and in turn with it, because
  * absolute times on shared machines mean little (docs/BENCHMARKS.md).
  *
- *   npm run bench                              all of them, less than four minutes on a quiet machine
+ *   npm run bench                              all of them, five minutes on a busy machine
  *   npm run bench -- --only NAME               one of seal, tree, ledger, proof, sync, roundtrip,
  *                                              deliver, hotline, cli, finality, throughput, disk,
  *                                              restart
