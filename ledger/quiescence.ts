@@ -55,7 +55,10 @@ export function giveUp(state: ConsensusState, nowMs: number): void {
     return
   }
   if (state.armedMs === undefined) return
-  if (nowMs >= endOfView(state, state.armedMs)) nullify(state, nowMs)
+  if (nowMs < endOfView(state, state.armedMs)) return
+  nullify(state, nowMs)
+  // Q3: the leader may be silent because it lacks what waits here.
+  state.out.push({ type: "resubmit" })
 }
 
 /** When the current view has taken too long, armed since a moment. */

@@ -313,6 +313,7 @@ export class TarbartaNode {
       this.#self = { rid, sign: keys.signing, signingKid, officers }
     }
     const validators = new Set(directory.genesis.validators.map(({ rid }) => rid))
+    const isValidator = mission !== undefined && validators.has(mission.rid)
     const desks = new Set(directory.genesis.policy.desks)
     transport.setMembers(
       directory
@@ -324,6 +325,7 @@ export class TarbartaNode {
           peer,
           addresses: facts.addresses,
           keep: validators.has(rid) || desks.has(rid),
+          eager: isValidator && validators.has(rid),
         })),
     )
   }

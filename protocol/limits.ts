@@ -259,7 +259,6 @@ export const WITNESS_MS = HOUR_MS
 export const WITNESSED_SIZES_MAX = 4
 /** Of so many missions one may be corrupt: 10 of 81 (LEDGER §15.5). */
 export const MISSIONS_PER_CORRUPT = 8
-
 /** Batches in one submission. */
 export const SUBMIT_BATCHES_MAX = 64
 /** Entries that come within so long of a batch go together into the next one. */
@@ -319,7 +318,7 @@ export const RECEIPT_BYTES_MAX = 4 * KIB
 export const RECEIPTS_STATEMENT_BYTES_MAX = 128
 /** Longest path in a batch: log2 of {@link RECEIPTS_PER_BATCH_MAX}. */
 export const RECEIPTS_PATH_HASHES_MAX = 8
-/** Largest batch of receipts as it travels. */
+/** Largest batch of receipts. */
 export const RECEIPTS_BYTES_MAX = 1 * MIB
 /** Longest wait before receipts are flushed together; FLASH, OVERRIDE and signals do not wait. */
 export const RECEIPTS_FLUSH_MS = 5 * SECOND_MS
@@ -327,7 +326,6 @@ export const RECEIPTS_FLUSH_MS = 5 * SECOND_MS
 export const RECEIPTS_ANCHOR_MS = 60 * SECOND_MS
 
 // --- transport ------------------------------------------------------------------------------
-
 /** Payload of one frame on a stream. */
 export const FRAME_BYTES_MAX = 64 * KIB
 /** Bytes in flight on one stream that the receiver has not credited. */
@@ -373,6 +371,8 @@ export const DIAL_TIMEOUT_MS = 10 * SECOND_MS
 /** First and longest wait between two dials to a member that is kept connected. */
 export const REDIAL_MIN_MS = 250
 export const REDIAL_MAX_MS = 5 * SECOND_MS
+/** An eager dial waits so long for the socket; now and then as long as others do. */
+export const EAGER_CONNECT_MS = 1 * SECOND_MS
 /** After a failed dial on demand, further requests to that peer fail at once for so long. */
 export const DIAL_PAUSE_MS = 1 * SECOND_MS
 /** Interval of the link check, and the longest wait for its answer, by lane. */

@@ -57,6 +57,8 @@ interface Feed {
   isBusy: boolean
   failures: number
   timer: Timer | undefined
+  /** Ends the request that is under way. */
+  ending: AbortController | undefined
   /** Code of the last failure, so that a lasting one is told once. */
   told: string
 }
@@ -67,6 +69,8 @@ interface Signed {
   readonly bytes: Uint8Array
 }
 
+/** Ends a request when its validator is in reach again: it may be stuck on a dead connection. */
+const RENEWED = new Error("contact anew")
 /** Stands for this node among the validators. */
 const HERE = "here"
 
@@ -216,6 +220,7 @@ export class Submitter {
       feed.failures = 0
       feed.timer?.cancel()
       feed.timer = undefined
+      feed.ending?.abort(RENEWED)
     }
     if (this.#pending.size > 0 && this.#parts.validators().includes(peer)) this.#wake(peer)
   }
@@ -233,7 +238,7 @@ export class Submitter {
       for (let some = this.#cut(feed.next); some.length > 0; some = this.#cut(feed.next)) {
         const serial = some[0]?.firstSeq ?? 0
         const batches = some.map(({ bytes }) => bytes)
-        const next = await this.#send(peer, batches, feed.failures)
+        const next = await this.#send(peer, batches, feed)
         if (!this.#isRunning) break
         feed.next = next
         if (next <= serial) {
@@ -244,8 +249,11 @@ export class Submitter {
         feed.told = ""
       }
     } catch (error) {
-      if (!(error instanceof TarbartaError)) throw error
-      this.#pause(peer, feed, error.code, { message: error.message })
+      if (error instanceof TarbartaError) {
+        this.#pause(peer, feed, error.code, { message: error.message })
+      } else if (error !== RENEWED) {
+        throw error
+      }
     } finally {
       feed.isBusy = false
     }
@@ -253,15 +261,17 @@ export class Submitter {
     if (feed.timer === undefined && this.#cut(feed.next).length > 0) this.#wake(peer)
   }
 
-  async #send(peer: string, some: readonly Uint8Array[], failures: number): Promise<number> {
+  async #send(peer: string, some: readonly Uint8Array[], feed: Feed): Promise<number> {
     const { submitHere, transport } = this.#parts
     if (peer === HERE && submitHere !== undefined) return submitHere(some)
     const request = encodeSubmitRequest(some)
     // A lost request must not hold the feed for as long as a long one may take on a thin line.
-    const isShort = request.length <= limits.FRAME_BYTES_MAX
-    const shortMs = limits.SHORT_TIMEOUT_RETRIES * limits.RETRY_MIN_MS * 2 ** failures
-    const timeoutMs = Math.min(isShort ? shortMs : Infinity, PROTOCOLS.submit.timeoutMs)
-    const answer = await transport.request(peer, PROTOCOLS.submit, request, { timeoutMs })
+    const patienceMs = limits.RETRY_MIN_MS * 2 ** (feed.failures + 1)
+    const timeMs = (1_000 * request.length) / limits.SYNC_POOR_BYTES_PER_S
+    const timeoutMs = Math.min(timeMs + patienceMs, PROTOCOLS.submit.timeoutMs)
+    feed.ending = new AbortController()
+    const { signal } = feed.ending
+    const answer = await transport.request(peer, PROTOCOLS.submit, request, { timeoutMs, signal })
     return decodeNumber(answer, "submit answer")
   }
 
@@ -322,7 +332,7 @@ export class Submitter {
 }
 
 function newFeed(): Feed {
-  return { next: 0, isBusy: false, failures: 0, timer: undefined, told: "" }
+  return { next: 0, isBusy: false, failures: 0, timer: undefined, ending: undefined, told: "" }
 }
 
 function rowKey(seq: number): string {

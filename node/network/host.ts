@@ -232,7 +232,7 @@ class Libp2pHost implements Host {
       self: this.#self,
       clock,
       budget: this.#budget,
-      dial: (current, lane) => this.#dial(current, lane),
+      dial: (current, lane, connectMs) => this.#dial(current, lane, connectMs),
       onContact: (state, lane) => {
         if (lane === undefined) log.info("contact", { peer: short(member.peer), state })
         for (const entry of this.#listeners) {
@@ -271,7 +271,7 @@ class Libp2pHost implements Host {
   }
 
   /** Dials one lane and waits until the other side has welcomed us. */
-  async #dial(member: Member, lane: Lane): Promise<void> {
+  async #dial(member: Member, lane: Lane, connectMs?: number): Promise<void> {
     const stack = this.#stack
     const node = this.#node
     assert(stack !== undefined && node !== undefined, "dial before the start")
@@ -283,7 +283,8 @@ class Libp2pHost implements Host {
     const timer = clock.after(DIAL_TIMEOUT_MS, () => ending.abort(new Error("dial timeout")))
     const { signal } = ending
     try {
-      const connection = await node.dial(addresses, { force: true, signal })
+      const options = { signal, clock, ...(connectMs !== undefined && { connectMs }) }
+      const connection = await stack.dialAny(node, addresses, options)
       const stream = await connection.newStream(HELLO_PROTOCOL, { signal })
       await new Promise<void>((resolve, reject) => {
         signal.addEventListener("abort", () => {

@@ -13,6 +13,7 @@ import {
   DIAL_PAUSE_MS,
   DIAL_TIMEOUT_MS,
   DUPLICATE_LINGER_MS,
+  EAGER_CONNECT_MS,
   REDIAL_MAX_MS,
   REDIAL_MIN_MS,
   STREAM_BREACHES_MAX,
@@ -25,14 +26,19 @@ import type { Pipe } from "./outgoing.ts"
 import { closeConnection, cutConnection, joinStream } from "./streams.ts"
 import type { Lane, Member, PeerKey, ProtocolSpec } from "./transport.ts"
 
+/** One eager dial in so many is patient. */
+const EAGER_DIALS = 8
 const LANES: readonly Lane[] = ["urgent", "bulk"]
 
 export interface PeerOptions {
   readonly self: PeerKey
   readonly clock: Clock
   readonly budget: MessageBudget
-  /** Dials and greets; resolves when the connection was admitted to the lane. */
-  readonly dial: (member: Member, lane: Lane) => Promise<void>
+  /**
+   * Dials and greets; resolves when the connection was admitted to the lane. An address whose
+   * socket is not open after `connectMs` is given up.
+   */
+  readonly dial: (member: Member, lane: Lane, connectMs?: number) => Promise<void>
   /** Of one lane, or without a lane, of both together. */
   readonly onContact: (state: "up" | "down", lane?: Lane) => void
   /** The peer broke the protocol too often; its connections have been closed. */
@@ -89,8 +95,9 @@ export class Peer {
 
   /** Takes the member's addresses as they stand now; when they changed, dials anew. */
   update(member: Member): void {
-    const { keep, addresses } = this.#member
-    const isSame = keep === member.keep && addresses.join("\n") === member.addresses.join("\n")
+    const { keep, eager, addresses } = this.#member
+    const isKept = keep === member.keep && eager === member.eager
+    const isSame = isKept && addresses.join("\n") === member.addresses.join("\n")
     this.#member = member
     if (isSame) return
     this.#failures = 0
@@ -229,7 +236,8 @@ export class Peer {
       // The next try is the answer to a failed one; who waits for contact sees no "up".
       this.#failures += 1
     }
-    this.#keep(Math.min(REDIAL_MAX_MS, REDIAL_MIN_MS * 2 ** Math.min(this.#failures, 10)))
+    const doublings = this.#member.eager === true ? 0 : Math.min(this.#failures, 10)
+    this.#keep(Math.min(REDIAL_MAX_MS, REDIAL_MIN_MS * 2 ** doublings))
   }
 
   /** Dials the lanes that are missing; callers share one dial. */
@@ -246,10 +254,13 @@ export class Peer {
     if (member.addresses.length === 0) {
       throw new NodeError("PEER_UNREACHABLE", `${short}: no address known, and it has not dialled`)
     }
+    // A far address must be reached some time as well.
+    const isHasty = member.eager === true && (this.#failures + 1) % EAGER_DIALS !== 0
+    const connectMs = isHasty ? EAGER_CONNECT_MS : undefined
     try {
       // One after the other: the stack would join two dials to one peer into one connection.
       for (const lane of LANES) {
-        if (this.#best(lane) === undefined) await this.#options.dial(member, lane)
+        if (this.#best(lane) === undefined) await this.#options.dial(member, lane, connectMs)
       }
     } catch (cause) {
       this.#pausedUntilMs = this.#options.clock.monotonicMs() + DIAL_PAUSE_MS

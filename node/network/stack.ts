@@ -8,7 +8,7 @@
 import { noise } from "@chainsafe/libp2p-noise"
 import { yamux } from "@chainsafe/libp2p-yamux"
 import { generateKeyPairFromSeed, publicKeyFromRaw } from "@libp2p/crypto/keys"
-import type { ConnectionGater, Libp2p, PeerId } from "@libp2p/interface"
+import type { Connection, ConnectionGater, Libp2p, PeerId } from "@libp2p/interface"
 import { peerIdFromPublicKey } from "@libp2p/peer-id"
 import { tcp } from "@libp2p/tcp"
 import { tls } from "@libp2p/tls"
@@ -25,6 +25,7 @@ import {
   STREAM_WRITE_BUFFER_BYTES_MAX,
   UPGRADE_TIMEOUT_MS,
 } from "../../protocol/limits.ts"
+import type { Clock } from "../clock.ts"
 import type { PeerKey } from "./transport.ts"
 import { hardenedWebSockets } from "./websocket.ts"
 
@@ -35,6 +36,12 @@ export interface StackOptions {
   readonly listen: readonly string[]
   readonly encryption: Encryption
   readonly gater: ConnectionGater
+}
+
+export interface DialOptions {
+  readonly signal: AbortSignal
+  readonly clock: Clock
+  readonly connectMs?: number
 }
 
 /** A node that does not run yet. */
@@ -78,6 +85,36 @@ export async function createStack(options: StackOptions): Promise<Libp2p> {
     },
     services: {},
   })
+}
+
+/** Dials; with `connectMs`, gives up a socket that is not open by then, and tries the next. */
+export async function dialAny(
+  node: Libp2p,
+  addresses: readonly Multiaddr[],
+  { signal, clock, connectMs }: DialOptions,
+): Promise<Connection> {
+  if (connectMs === undefined) return node.dial([...addresses], { force: true, signal })
+  const errors: unknown[] = []
+  for (const address of addresses) {
+    const impatience = new AbortController()
+    // A lost first packet is sent again after 1, 3, 7 s, whenever the line is back: we dial anew.
+    const timer = clock.after(connectMs, () => impatience.abort(new Error("no socket in time")))
+    try {
+      return await node.dial([address], {
+        force: true,
+        signal: AbortSignal.any([signal, impatience.signal]),
+        onProgress: ({ type }) => {
+          if (type === "upgrader:encrypt-outbound-connection") timer.cancel()
+        },
+      })
+    } catch (error) {
+      errors.push(error)
+      if (signal.aborted) break
+    } finally {
+      timer.cancel()
+    }
+  }
+  throw new AggregateError(errors, "no address answers")
 }
 
 /** The peer id of a raw Ed25519 key in hex. */

@@ -82,7 +82,8 @@ export interface Transport {
   /**
    * The members that may connect, with the multiaddrs to try. Replaces the former list; live
    * connections of peers that are gone from it are closed at once. `keep` members are redialled
-   * for ever by the transport itself (backoff at most 5 s for them), others on demand. May be
+   * for ever by the transport itself (backoff at most 5 s for them), others on demand; `eager`
+   * ones without backoff, so that they have contact about a second after the line is back. May be
    * called before `start`; the own key in the list is ignored. A peer without addresses is reached
    * when it dials us.
    */
@@ -98,4 +99,6 @@ export interface Member {
   readonly peer: PeerKey
   readonly addresses: readonly string[]
   readonly keep: boolean
+  /** Few, such as the other validators of a validator: each costs a packet a second while away. */
+  readonly eager?: boolean
 }

@@ -22,7 +22,7 @@ import { LoadStage, type LoadResult } from "./load.ts"
 
 const VALIDATORS = 4
 const ROUNDS = 3
-const SECONDS = 4
+const SECONDS = 3
 const SECONDS_FULL = 12
 const BATCH = 64
 const SINGLE_GOAL = 1_200

@@ -18,7 +18,7 @@ describe("R4: a view is given up", () => {
     door.hasWork = true
     door.on({ type: "submitted" })
     expect(door.at(2 * DELTA_MS - 1)).toEqual([])
-    expect(door.at(2 * DELTA_MS)).toEqual(["persist nullify", "send nullify 1"])
+    expect(door.at(2 * DELTA_MS)).toEqual(["persist nullify", "send nullify 1", "resubmit"])
   })
 
   it("after 3Δ in all, though its proposal came and was voted for", () => {
@@ -30,7 +30,7 @@ describe("R4: a view is given up", () => {
     expect(door.hear(LEADER, { type: "proposal", block, vote })).toContain("send notarize 1")
     expect(door.at(2 * DELTA_MS)).toEqual(["send notarize 1"])
     expect(door.at(3 * DELTA_MS - 1)).toEqual([])
-    expect(door.at(3 * DELTA_MS)).toEqual(["persist nullify", "send nullify 1"])
+    expect(door.at(3 * DELTA_MS)).toEqual(["persist nullify", "send nullify 1", "resubmit"])
   })
 
   it.each([

@@ -50,7 +50,7 @@ describe("R1: the leader of a view", () => {
   it("does not propose in a view that it gave up", () => {
     const door = leading()
     door.on({ type: "submitted" })
-    expect(door.at(2 * DELTA_MS)).toEqual(["persist nullify", "send nullify 1"])
+    expect(door.at(2 * DELTA_MS)).toEqual(["persist nullify", "send nullify 1", "resubmit"])
     expect(door.on({ type: "blockBuilt", view: 1, block })).toEqual([])
   })
 })

@@ -276,7 +276,18 @@ export class LedgerNode {
       missions.map(({ facts }) => Array.from(facts.transportKey, hexByte).join("")),
     )
     // A mission that is not admitted here yet knows headquarters from the genesis.
-    transport.setMembers([...peers].map((peer) => ({ peer, addresses: [], keep: true })))
+    const validators = new Set(
+      ledger.directory.genesis.validators.map(({ rid }) => {
+        const facts = ledger.directory.mission(rid)?.facts
+        return facts === undefined ? "" : Array.from(facts.transportKey, hexByte).join("")
+      }),
+    )
+    const isValidator = validators.has(this.post.peer)
+    transport.setMembers(
+      [...peers].map((peer) => {
+        return { peer, addresses: [], keep: true, eager: isValidator && validators.has(peer) }
+      }),
+    )
   }
 
   async stop(): Promise<void> {

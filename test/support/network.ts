@@ -12,6 +12,7 @@ import type { Clock, Timer } from "../../node/clock.ts"
 import type { Carrier, PeerKey, Transport } from "../../node/network/transport.ts"
 import {
   DIAL_TIMEOUT_MS,
+  EAGER_CONNECT_MS,
   KEEPALIVE_URGENT_MS,
   REDIAL_MAX_MS,
   REDIAL_MIN_MS,
@@ -22,6 +23,7 @@ import {
   short,
   type Counts,
   type Link,
+  type Waits,
   type Wires,
 } from "./simulated-transport.ts"
 
@@ -40,8 +42,8 @@ export interface SimulatedNetwork {
    * machines among them.
    */
   partition(groups: readonly (readonly PeerKey[])[]): void
-  /** Ends the partition; members that are kept find each other within the longest redial wait. */
-  heal(): void
+  /** Ends the partition; kept members meet within the longest redial wait, or `redialMs`. */
+  heal(redialMs?: number): void
   /**
    * The process is gone at once: nothing further of it is heard, and it hears nothing. Its machine
    * closes the connections, unless that is off too.
@@ -61,6 +63,8 @@ export interface SimulatedNetworkOptions {
 const PERFECT: Link = { delayMs: 1, jitterMs: 0, requestLoss: 0, answerLoss: 0 }
 /** Neither side notices a cut cable before its link check fails. */
 const CUT_NOTICE_MS = 2 * KEEPALIVE_URGENT_MS
+/** Longest gap between the first packets of two eager dials. */
+const EAGER_MS = EAGER_CONNECT_MS + REDIAL_MIN_MS
 
 export function createSimulatedNetwork(options: SimulatedNetworkOptions): SimulatedNetwork {
   return new Simulation(options)
@@ -112,10 +116,10 @@ class Simulation implements SimulatedNetwork, Wires {
     this.review({ noticeMs: CUT_NOTICE_MS })
   }
 
-  heal(): void {
+  heal(redialMs?: number): void {
     this.#groups.clear()
     this.note("heal")
-    this.review({ redialMs: REDIAL_MAX_MS })
+    this.review({ redialMs: redialMs ?? REDIAL_MAX_MS, eagerMs: redialMs ?? EAGER_MS })
   }
 
   crash(
@@ -181,18 +185,14 @@ class Simulation implements SimulatedNetwork, Wires {
    * Looks at all pairs again after something changed. A cut is noticed after `noticeMs`; kept
    * members that can meet again do so after a wait drawn from 0 … `redialMs`.
    */
-  review(waits: { noticeMs?: number; redialMs?: number }): void {
+  review(waits: Waits): void {
     const places = [...this.#places.values()]
     for (const [index, a] of places.entries()) {
       for (const b of places.slice(index + 1)) this.#reviewPair(a, b, waits)
     }
   }
 
-  #reviewPair(
-    a: SimulatedTransport,
-    b: SimulatedTransport,
-    waits: { noticeMs?: number; redialMs?: number },
-  ): void {
+  #reviewPair(a: SimulatedTransport, b: SimulatedTransport, waits: Waits): void {
     const isUp = this.isUp(a, b)
     const reachable = this.isReachable(a, b)
     if (isUp && !reachable) {
@@ -203,7 +203,9 @@ class Simulation implements SimulatedNetwork, Wires {
     } else if (!isUp && reachable) {
       if (this.#isTaken(a, b) || this.#isTaken(b, a)) return
       const isKept = a.keeps(b.self) || b.keeps(a.self)
-      const redialMs = waits.redialMs === undefined ? 0 : this.fraction() * waits.redialMs
+      const isEager = a.isEager(b.self) || b.isEager(a.self)
+      const longestMs = (isEager ? waits.eagerMs : waits.redialMs) ?? 0
+      const redialMs = longestMs > 0 ? this.fraction() * longestMs : 0
       if (isKept) this.#change(a, b, true, this.#dialMs(a.self, b.self) + redialMs)
     }
   }
@@ -226,6 +228,8 @@ class Simulation implements SimulatedNetwork, Wires {
     const delayMs = isCut ? DIAL_TIMEOUT_MS : this.#dialMs(a.self, peer)
     await new Promise<void>((resolve) => {
       this.clock.after(delayMs, resolve)
+      // A connection that comes from elsewhere meanwhile will do.
+      if (b !== undefined) this.#contact(a, b).waiting.push(resolve)
     })
     if (b !== undefined && this.isReachable(a, b)) this.#set(a, b, true)
     const met = this.machineOf(a, peer)
@@ -242,6 +246,7 @@ class Simulation implements SimulatedNetwork, Wires {
       isUp: false,
       timer: undefined,
       carrier: { isClosed: false },
+      waiting: [],
     }
     this.#contacts.set(key, contact)
     return contact
@@ -267,6 +272,7 @@ class Simulation implements SimulatedNetwork, Wires {
     else contact.carrier.isClosed = a.hasClosed || b.hasClosed
     this.note(`${isUp ? "up" : "down"} ${short(a.place)} ${short(b.place)}`)
     if (isUp) {
+      for (const resolve of contact.waiting.splice(0)) resolve()
       this.#displace(a, b)
       this.#displace(b, a)
     }
@@ -289,6 +295,8 @@ interface Contact {
   isUp: boolean
   timer: Timer | undefined
   carrier: { isClosed: boolean }
+  /** Those who dial. */
+  readonly waiting: (() => void)[]
 }
 
 function pair(a: SimulatedTransport, b: SimulatedTransport): string {

@@ -52,8 +52,11 @@ export interface Wires {
   /** What a handler learns of the connection between two machines. */
   carrier(a: SimulatedTransport, b: SimulatedTransport): Carrier
   /** A machine came, went, or has other members. */
-  review(waits: { readonly noticeMs?: number; readonly redialMs?: number }): void
+  review(waits: Waits): void
 }
+
+/** How long a cut stays unnoticed, and what members that are kept wait before they dial. */
+export type Waits = Partial<Readonly<Record<"noticeMs" | "redialMs" | "eagerMs", number>>>
 
 interface Served {
   readonly protocol: ProtocolSpec
@@ -101,6 +104,10 @@ export class SimulatedTransport implements Transport {
 
   handle(protocol: ProtocolSpec, handler: RequestHandler): void {
     this.#served.set(protocol.id, { protocol, handler })
+  }
+
+  isEager(peer: PeerKey): boolean {
+    return this.#members.get(peer)?.eager === true
   }
 
   /** Both lanes are one here. */

@@ -4,7 +4,8 @@ import type { Connection } from "@libp2p/interface"
 import { describe, expect, it } from "vitest"
 import { MessageBudget } from "../../../node/network/credits.ts"
 import { Peer } from "../../../node/network/peer.ts"
-import { DIAL_TIMEOUT_MS } from "../../../protocol/limits.ts"
+import { NodeError } from "../../../node/errors.ts"
+import { DIAL_TIMEOUT_MS, EAGER_CONNECT_MS, REDIAL_MIN_MS } from "../../../protocol/limits.ts"
 import { createVirtualClock } from "../../support/clock.ts"
 
 const clock = createVirtualClock()
@@ -66,5 +67,48 @@ describe.each([
     expect(ended).toEqual([])
     peer.admit(connection("second"), "urgent", false)
     expect(ended).toEqual(["first"])
+  })
+})
+
+describe("a member that is kept and out of reach", () => {
+  /** When it was dialled, and how long each dial would wait for a socket. */
+  async function dials(eager: boolean, forMs: number): Promise<(number | undefined)[]> {
+    const own = createVirtualClock()
+    const waits: (number | undefined)[] = []
+    const peer = new Peer(
+      { peer: "b", addresses: ["/ip4/192.0.2.1/tcp/1"], keep: true, eager },
+      {
+        self: "a",
+        clock: own,
+        budget: new MessageBudget(),
+        dial: async (_member, _lane, connectMs) => {
+          waits.push(connectMs)
+          await new Promise<void>((resolve) => {
+            own.after(connectMs ?? DIAL_TIMEOUT_MS, resolve)
+          })
+          throw new Error("nobody there")
+        },
+        onContact: () => undefined,
+        onBanished: () => undefined,
+      },
+    )
+    peer.start()
+    await own.runFor(forMs)
+    peer.end(new NodeError("PEER_UNREACHABLE", "the test is over"))
+    return waits
+  }
+
+  it("is dialled about once a second where it is eager, however long the line is down", async () => {
+    const waits = await dials(true, 600_000)
+    expect(waits.length).toBeGreaterThan(600_000 / (2 * (EAGER_CONNECT_MS + REDIAL_MIN_MS)))
+    // A far address must be reached some time as well.
+    expect(waits.filter((ms) => ms === undefined).length).toBeGreaterThan(10)
+    expect(waits.every((ms) => ms === undefined || ms === EAGER_CONNECT_MS)).toBe(true)
+  })
+
+  it("is dialled ever more rarely where it is not, and patiently", async () => {
+    const waits = await dials(false, 600_000)
+    expect(waits.length).toBeLessThan(600_000 / DIAL_TIMEOUT_MS)
+    expect(waits.every((ms) => ms === undefined)).toBe(true)
   })
 })
