@@ -163,6 +163,7 @@ export class LoadStage {
    */
   async load(perBatch: number, seconds: number): Promise<LoadResult> {
     const before = await this.heads()
+    const ownBefore = process.cpuUsage()
     const startedMs = performance.now()
     const supply = new Supply(this.#ministry, this.#post, perBatch, this.#nextSerial)
     const feeds = this.#validators.map(async (_, index) => this.#feed(index, supply))
@@ -175,13 +176,19 @@ export class LoadStage {
       supply.allow(this.#nextSerial + least)
     }
     const tookS = (performance.now() - startedMs) / 1_000
+    const { user, system } = process.cpuUsage(ownBefore)
     supply.end()
     await Promise.all(feeds)
     const cpuMs = after.reduce((sum, { cpuMs: ms }, at) => sum + ms - (before[at]?.cpuMs ?? 0), 0)
     const blocks = Math.min(...after.map(({ height }, at) => height - (before[at]?.height ?? 0)))
     this.#nextSerial = supply.nextSerial
     await this.#untilFinal(this.#nextSerial - 1)
-    return { perSecond: least / tookS, cpuUs: (cpuMs * 1_000) / least, perBlock: least / blocks }
+    return {
+      perSecond: least / tookS,
+      cpuUs: (cpuMs * 1_000) / least,
+      submitterCpuUs: (user + system) / least,
+      perBlock: least / blocks,
+    }
   }
 
   async #untilFinal(entries: number): Promise<void> {
@@ -228,6 +235,8 @@ export interface LoadResult {
   readonly perSecond: number
   /** Processor time of the four validators for one entry. */
   readonly cpuUs: number
+  /** The same of the mission that submits, which is this process. */
+  readonly submitterCpuUs: number
   /** Entries in a block. */
   readonly perBlock: number
 }

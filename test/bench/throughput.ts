@@ -61,7 +61,7 @@ export async function benchThroughput(progress: Progress, { isFull }: Options): 
         ratio: ratioOf(found.single, found.verifications),
         goal: goalOf(found.single, SINGLE_GOAL),
       },
-      cpuFigure("CPU of the validators for one of these", results.single),
+      ...cpuFigures(results.single),
       {
         name: `entries final at all four, ${BATCH} a signature`,
         unit: "/s",
@@ -70,7 +70,7 @@ export async function benchThroughput(progress: Progress, { isFull }: Options): 
         ratio: ratioOf(found.batched, batchedFloor),
         goal: goalOf(found.batched, BATCH_GOAL),
       },
-      cpuFigure("CPU of the validators for one of these", results.batched),
+      ...cpuFigures(results.batched),
       {
         name: "entries in a block, one signature each",
         unit: "",
@@ -87,8 +87,22 @@ function goalOf(rates: readonly number[], perSecond: number): { text: string; is
   return { text: `at least ${perSecond}/s`, isMet: spreadOf(rates).median >= perSecond }
 }
 
-function cpuFigure(name: string, results: readonly LoadResult[]): Figure {
-  return { name, unit: "µs", measured: spreadOf(results.slice(1).map(({ cpuUs }) => cpuUs)) }
+/** Processor time, and how many of these it lets all cores carry when nothing else runs on them. */
+function cpuFigures(results: readonly LoadResult[]): Figure[] {
+  const counted = results.slice(1)
+  const both = counted.map(({ cpuUs, submitterCpuUs }) => cpuUs + submitterCpuUs)
+  return [
+    {
+      name: "CPU of the validators for one of these",
+      unit: "µs",
+      measured: spreadOf(counted.map(({ cpuUs }) => cpuUs)),
+    },
+    {
+      name: "what all cores carry by CPU of validators and mission",
+      unit: "/s",
+      measured: spreadOf(both.map((us) => (1_000_000 * availableParallelism()) / us)),
+    },
+  ]
 }
 
 const verifyInPool = promisify(verify)
