@@ -177,8 +177,8 @@ export class Terminal {
       const elapsedMs = performance.now() - startedMs
       if (elapsedMs < PROGRESS_AFTER_MS) return
       isShown = true
-      const seconds = this.number(Math.floor(elapsedMs / 1_000))
-      this.#errors.write(`\r\u001b[K${this.say(word)} … ${state}${seconds} s`)
+      const time = this.say("time.seconds", { count: Math.floor(elapsedMs / 1_000) })
+      this.#errors.write(`\r\u001b[K${this.say(word)} … ${state}${time}`)
     }, PROGRESS_EVERY_MS)
     timer.unref()
     return {
