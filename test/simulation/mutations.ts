@@ -257,8 +257,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       [
         QUIESCENCE,
-        "  if (nowMs >= endOfView(state, state.armedMs)) nullify(state, nowMs)\n",
-        "  void endOfView\n",
+        "  if (nowMs < endOfView(state, state.armedMs)) return\n  nullify(state, nowMs)\n",
+        "  if (nowMs < endOfView(state, state.armedMs)) return\n",
       ],
     ],
     hunts: [["dead", 4]],
@@ -286,6 +286,11 @@ export const MUTANTS: readonly Mutant[] = [
     name: "what waits is not passed on",
     edits: [
       [QUIESCENCE, '    if (own.nullify !== undefined) state.out.push({ type: "resubmit" })\n', ""],
+      [
+        QUIESCENCE,
+        '  nullify(state, nowMs)\n  // Q3: the leader may be silent because it lacks what waits here.\n  state.out.push({ type: "resubmit" })\n',
+        "  nullify(state, nowMs)\n",
+      ],
     ],
     hunts: [
       ["quiet-50", 4],
