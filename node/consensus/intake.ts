@@ -81,6 +81,8 @@ export class Intake {
     const isFinal = firstSeq + entries.length - 1 <= (serials.get(submitter) ?? 0)
     if (isFinal) return { submitter, next, isNew: false, isJoined: true }
     if (firstSeq > next) return { submitter, next, isNew: false, isJoined: false }
+    // Sent on by a validator whose view came to nothing: mostly what waits here as well.
+    if (this.isVerified(batch, key)) return { submitter, next, isNew: false, isJoined: true }
     verifyBatch(suite, chainId, batch, key, bytes)
     this.#verified.set(batch, key)
     const isNew = this.#admit(batch)
@@ -110,16 +112,22 @@ export class Intake {
 
   /** Batches that the next block could take, up to `bytesMax` of them, in submissions. */
   waiting(bytesMax: number): Uint8Array[][] {
-    const submissions = new Map<number, Uint8Array[]>()
+    const submissions: Uint8Array[][] = []
+    const open = new Map<number, Uint8Array[]>()
     let length = 0
     for (const batch of this.mempool.take(this.#parts.finality.head.serials)) {
       const bytes = encodeBatch(batch)
       length += bytes.length
       if (length > bytesMax) break
-      const own = submissions.get(batch.submitter) ?? []
-      if (own.length < SUBMIT_BATCHES_MAX) own.push(bytes)
-      submissions.set(batch.submitter, own)
+      const own = open.get(batch.submitter)
+      if (own !== undefined && own.length < SUBMIT_BATCHES_MAX) {
+        own.push(bytes)
+        continue
+      }
+      const fresh = [bytes]
+      open.set(batch.submitter, fresh)
+      submissions.push(fresh)
     }
-    return [...submissions.values()]
+    return submissions
   }
 }

@@ -287,9 +287,9 @@ class Supply {
     return async () => {
       for (;;) {
         if (this.#isOver && index === this.#batches.length) return []
-        while (index + TOGETHER > this.#batches.length && this.nextSerial < this.#untilSerial) {
-          this.#sign()
-        }
+        // What is signed at the end goes to all, or to none.
+        const mayGoOn = (): boolean => !this.#isOver && this.nextSerial < this.#untilSerial
+        while (index + TOGETHER > this.#batches.length && mayGoOn()) this.#sign()
         const batches = this.#batches.slice(index, index + TOGETHER)
         index += batches.length
         if (batches.length > 0) return batches

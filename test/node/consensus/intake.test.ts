@@ -47,12 +47,22 @@ describe("a submission", () => {
     expect(scene.submit(bytes(batch(LISBON, 2))).next).toBe(3)
   })
 
-  it("that is sent on is one of each submitter, of as many batches as one may have", () => {
+  it("that is sent on is of one submitter, of as many batches as one may have", () => {
     const scene = intake()
     for (let seq = 1; seq <= SUBMIT_BATCHES_MAX + 1; seq++) {
       scene.submit(bytes(batch(LISBON, seq)))
     }
     scene.submit(bytes(batch(NAIROBI, 1)))
-    expect(scene.waiting(1_000_000).map(({ length }) => length)).toEqual([SUBMIT_BATCHES_MAX, 1])
+    const submissions = scene.waiting(1_000_000)
+    expect(submissions.map(({ length }) => length)).toEqual([SUBMIT_BATCHES_MAX, 1, 1])
+    const other = intake()
+    for (const batches of submissions) expect(other.submit(batches).isNew).toBe(true)
+  })
+
+  it("that waits already is known, and a forged one in its place is not", () => {
+    const scene = intake()
+    scene.submit(bytes(batch(LISBON, 1)))
+    expect(scene.submit(bytes(batch(LISBON, 1)))).toEqual({ next: 2, isNew: false })
+    expect(refusal(() => scene.submit(bytes(forged(1))))).toBe("BATCH_SIGNATURE")
   })
 })
