@@ -81,7 +81,10 @@ export class Submitter {
   #unsubscribe: (() => void) | undefined
   /** Newest serial that was loaded or is final; rows are loaded in order, without a hole. */
   #newest = 0
-  /** Batches that were sent lately, by their first serial: all validators get the same. */
+  /**
+   * Batches of what waits, by their first serial. Each is cut once and all validators get the same:
+   * one whose batches end elsewhere than a final block's drops what it has behind that block.
+   */
   readonly #signed = new Map<number, Signed>()
   #isRunning = false
   #quietTimer: Timer | undefined
@@ -309,21 +312,21 @@ export class Submitter {
     return batches
   }
 
-  /** The signed batch that begins with this serial. */
+  /** The signed batch that begins with this serial; it ends where one begins that was cut before. */
   #batchFrom(firstSeq: number): Signed | undefined {
+    const known = this.#signed.get(firstSeq)
+    if (known !== undefined) return known
     const entries: Entry[] = []
     let length = FRAME_BYTES
     for (let seq = firstSeq; seq <= this.#newest; seq++) {
       const entry = this.#pending.get(seq)
       if (entry === undefined || entries.length === limits.BATCH_ENTRIES_MAX) break
       length += 2 + limits.ENTRY_HEAD_BYTES + entry.payload.length
-      if (length > limits.BATCH_BYTES_MAX) break
+      if (length > limits.BATCH_BYTES_MAX || this.#signed.has(seq)) break
       entries.push(entry)
     }
     const count = entries.length
     if (count === 0) return undefined
-    const known = this.#signed.get(firstSeq)
-    if (known?.count === count) return known
     const { suite, chainId, sign } = this.#parts
     const signed = { firstSeq, count, bytes: encodeBatch(signBatch(suite, chainId, entries, sign)) }
     this.#signed.set(firstSeq, signed)
