@@ -312,7 +312,7 @@ export class Submitter {
     return batches
   }
 
-  /** The signed batch that begins with this serial; it ends where one begins that was cut before. */
+  /** The signed batch that begins here; it ends where another begins that was cut before. */
   #batchFrom(firstSeq: number): Signed | undefined {
     const known = this.#signed.get(firstSeq)
     if (known !== undefined) return known

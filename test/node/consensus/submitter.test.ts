@@ -134,7 +134,7 @@ describe("the submitter", () => {
     expect(submitter.pending()).toEqual([])
   })
 
-  it("cuts a batch once: who is sent it later or again gets the same, whatever came behind it", async () => {
+  it("cuts a batch once: who is sent it later gets the same, whatever came behind it", async () => {
     const { clock, submitter, put, received } = await scene()
     await submitter.start(0)
     await put(...entries(1, 3))
@@ -143,7 +143,7 @@ describe("the submitter", () => {
     await put(...entries(4, 5))
     await submitter.poke()
     await clock.runFor(20_000)
-    // Validators whose batches end elsewhere than those of a final block would drop what waits there.
+    // Validators whose batches end elsewhere than those of a block drop what waits.
     expect(received.map(({ first, count }) => [first, count])).toEqual([
       [1, 3],
       [4, 2],
