@@ -210,16 +210,16 @@ export class Checkpoints {
 
   async #find(kind: CheckpointKind, key: string): Promise<VerifiedCheckpoint | undefined> {
     const { cosigners, database } = this.#parts
-    const policy = kind === "missions" ? cosigners.missionPolicy() : cosigners.validatorPolicy()
     const kept = this.#kept.get(key)
-    let best = kept === undefined ? undefined : await this.#judged(cosigners.read(kept))
-    if (best !== undefined && !meets(policy, best)) best = undefined
-    for (const peer of this.#sources()) {
-      const found = await this.#try(peer, kind)
-      if (found === undefined || !meets(policy, found)) continue
-      if (found.checkpoint.size < (best?.checkpoint.size ?? 0)) continue
-      best = found
-      break
+    let best = kept === undefined ? undefined : await this.#judged(kind, cosigners.read(kept))
+    const [first, ...others] = this.#sources()
+    // One answer is enough if it reaches as far as our ledger. An older one may be a lie: then all
+    // others are asked, and the largest counts. Nobody can show one that is larger than the truth.
+    for (const peers of [first === undefined ? [] : [first], others]) {
+      for (const found of await Promise.all(peers.map(async (peer) => this.#try(peer, kind)))) {
+        if (found !== undefined && isFuller(found, best)) best = found
+      }
+      if (best !== undefined && best.checkpoint.size >= this.#parts.store.tiles.size) break
     }
     if (best === undefined) return undefined
     const text = kind === "missions" ? missionsText(best) : checkpointText(best)
@@ -239,7 +239,7 @@ export class Checkpoints {
   async #try(peer: PeerKey, kind: CheckpointKind): Promise<VerifiedCheckpoint | undefined> {
     try {
       const found = await this.#ask(peer, kind)
-      return found && (await this.#judged(found))
+      return found && (await this.#judged(kind, found))
     } catch (error) {
       if (!(error instanceof TarbartaError)) throw error
       const code: string = error.code
@@ -249,9 +249,18 @@ export class Checkpoints {
     }
   }
 
-  /** Undefined while our own ledger does not reach so far. */
-  async #judged(verified: VerifiedCheckpoint): Promise<VerifiedCheckpoint | undefined> {
-    return (await this.#parts.cosigners.isOurs(verified)) ? verified : undefined
+  /**
+   * Undefined unless enough have signed it, and while our own ledger does not reach so far. Who
+   * signed is looked at first: a root that nobody vouches for shows nothing but that a peer lies.
+   */
+  async #judged(
+    kind: CheckpointKind,
+    verified: VerifiedCheckpoint,
+  ): Promise<VerifiedCheckpoint | undefined> {
+    const { cosigners } = this.#parts
+    const policy = kind === "missions" ? cosigners.missionPolicy() : cosigners.validatorPolicy()
+    if (!meets(policy, verified)) return undefined
+    return (await cosigners.isOurs(verified)) ? verified : undefined
   }
 
   async #ask(peer: PeerKey, kind: CheckpointKind): Promise<VerifiedCheckpoint | undefined> {
@@ -265,6 +274,13 @@ export class Checkpoints {
     const note = decodeNoteMessage(answer, limits.NOTE_BYTES_MAX)
     return note.length === 0 ? undefined : cosigners.read(decodeNoteText(note, "checkpoint"))
   }
+}
+
+/** True for the larger one, or the same with more signatures. */
+function isFuller(found: VerifiedCheckpoint, best: VerifiedCheckpoint | undefined): boolean {
+  if (best === undefined) return true
+  const more = found.checkpoint.size - best.checkpoint.size
+  return more > 0 || (more === 0 && found.signed.length > best.signed.length)
 }
 
 /** Writes a text that is not there yet. */

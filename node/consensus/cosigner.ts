@@ -119,6 +119,8 @@ export class Cosigner {
     this.#hasNews = true
     this.#work ??= this.#signAll().finally(() => {
       this.#work = undefined
+      // What came after the last look and before this is not forgotten.
+      if (this.#hasNews && this.#isRunning) this.poke()
     })
   }
 

@@ -17,7 +17,7 @@ import { BlockStore } from "../../../node/store/blocks.ts"
 import { Directory } from "../../../protocol/directory.ts"
 import { PROTOCOLS } from "../../../protocol/wire.ts"
 import { createVirtualClock } from "../../support/clock.ts"
-import { SimulatedDisk } from "../../support/database.ts"
+import { SimulatedDisk, type SimulatedDatabase } from "../../support/database.ts"
 import { batch, CHAIN_ID, chainOf, named, NAIROBI } from "../../support/ledger.ts"
 import { LedgerWorld } from "../../support/ledgers.ts"
 import { createMinistry } from "../../support/ministry.ts"
@@ -56,6 +56,7 @@ interface Machine {
   readonly rid: number
   readonly peer: string
   readonly disk: SimulatedDisk
+  readonly database: SimulatedDatabase
   readonly warnings: string[]
   readonly failures: unknown[]
   store: BlockStore
@@ -133,7 +134,8 @@ class World {
     )
     await checkpoints.start()
     await transport.start()
-    return { rid, peer, disk, warnings, failures, store, checkpoints, cosigners, transport }
+    const parts = { disk, database, warnings, failures, store, checkpoints, cosigners }
+    return { rid, peer, ...parts, transport }
   }
 
   /** Block `height` is on the disk of these validators. */
@@ -281,6 +283,30 @@ describe("four validators", () => {
     expect(row && decodeTreeHead(row).size).toBe(5)
     expect(world.network.counts.requests).toBeGreaterThan(before)
     expect(peer).toHaveLength(64)
+  })
+
+  it("sign the newest head also when it comes at the end of signing the one before", async () => {
+    const world = new World()
+    await world.start()
+    const { database, store, checkpoints, disk } = world.at(1)
+    const commit = async (height: number): Promise<void> => {
+      const { final, head } = blockAt(height)
+      await store.append([final], head)
+      checkpoints.poke()
+    }
+    const commits = [commit(1)]
+    await world.clock.runFor(10)
+    // The disk is busy each time, so a row and the next block wait for the same sync.
+    for (const height of [2, 3]) {
+      void database.write([{ type: "put", key: `busy ${height}`, value: new Uint8Array(1) }])
+      await world.clock.runFor(height === 2 ? 0 : 1)
+      commits.push(commit(height))
+      await world.clock.runFor(1)
+    }
+    await world.clock.runFor(1_000)
+    await Promise.all(commits)
+    const row = disk.snapshot().get(SIGNED_ROW)
+    expect(row && decodeTreeHead(row).size).toBe(206)
   })
 
   it("stop cosigning, loudly, when the ledger has another root than was signed", async () => {
