@@ -49,6 +49,8 @@ export interface CheckpointsParts {
   /** Our transport key. */
   readonly self: PeerKey
   readonly rid: () => number | undefined
+  /** Whether this node votes as a validator now. */
+  readonly isVoting: () => boolean
   /** Transport keys of all validators, in ascending order of rid. */
   readonly validators: () => readonly PeerKey[]
   readonly onFatal: (error: unknown) => void
@@ -80,7 +82,8 @@ export class Checkpoints {
     const { validator, witness } = parts.keys
     if (validator !== undefined && rid !== undefined) {
       const peers = (): PeerKey[] => parts.validators().filter((peer) => peer !== parts.self)
-      this.#cosigner = new Cosigner({ ...parts, keys: validator, rid, peers, onFork })
+      const maySign = parts.isVoting
+      this.#cosigner = new Cosigner({ ...parts, keys: validator, rid, peers, maySign, onFork })
     }
     this.#witness = new Witness({
       ...parts,
@@ -116,7 +119,7 @@ export class Checkpoints {
     this.#witness.stop()
   }
 
-  /** A final block is on the disk. */
+  /** A final block is on the disk, or our validator votes from now on. */
   poke(): void {
     this.#cosigner?.poke()
     this.#witness.poke()

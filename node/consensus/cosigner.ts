@@ -2,6 +2,9 @@
  * A validator's cosignatures (LEDGER §15.6): after a block is final and on the disk, its head goes
  * to a row of its own, and only then is it signed and the signature sent.
  *
+ * It signs while its validator votes, and then alone: a disk that was put back has forgotten what
+ * it signed, and only the other validators know. Until then it collects the lines of others.
+ *
  * The newest head alone is signed and sent, to each other validator one message at a time; a
  * validator that gets one answers with what it has of the same size. When all have all, nothing is
  * written or sent until the next final block.
@@ -51,6 +54,8 @@ export interface CosignerParts {
   readonly rid: number
   /** Transport keys of the other validators. */
   readonly peers: () => readonly PeerKey[]
+  /** False before our validator votes, and for good when its key must not be used any more. */
+  readonly maySign: () => boolean
   /** This cosigner must not sign again; the node goes on. */
   readonly onFork: (error: TarbartaError) => void
   /** The disk failed. */
@@ -141,7 +146,8 @@ export class Cosigner {
   take(verified: VerifiedCheckpoint): Uint8Array {
     this.#add(verified)
     const known = this.#pool.at(verified.checkpoint.size)
-    return encodeNoteMessage(known === undefined ? "" : checkpointText(known))
+    const isEmpty = known === undefined || known.signed.length === 0
+    return encodeNoteMessage(isEmpty ? "" : checkpointText(known))
   }
 
   // --- signing -----------------------------------------------------------------------------------
@@ -163,16 +169,21 @@ export class Cosigner {
   }
 
   async #sign(head: TreeHead): Promise<void> {
+    const { cosigners, database, maySign } = this.#parts
+    if (head.size === 0) return
+    if (!maySign()) {
+      this.#pool.open({ origin: cosigners.origin, ...head })
+      return
+    }
     const verdict = judgeHead(this.#signed, head)
     if (verdict === "pass") return
     if (verdict === "persist") {
       const value = encodeTreeHead(head)
-      const operation = { type: "put", key: SIGNED_KEY, value } as const
-      await this.#parts.database.write([operation], { urgent: true })
+      await database.write([{ type: "put", key: SIGNED_KEY, value }], { urgent: true })
       this.#signed = head
     }
-    if (!this.#isRunning || this.#pool.at(head.size) !== undefined) return
-    this.#pool.open({ origin: this.#parts.cosigners.origin, ...head })
+    if (!this.#isRunning || !maySign() || this.#ownNewest() !== undefined) return
+    this.#pool.open({ origin: cosigners.origin, ...head })
     this.#issue(["log", "cosigner"])
     this.#schedulePq()
   }
@@ -200,7 +211,7 @@ export class Cosigner {
     const sign = (): void => {
       this.#pqTimer = undefined
       this.#lastPqMs = clock.monotonicMs()
-      if (this.#isRunning) this.#issue(["cosignerPq"])
+      if (this.#isRunning && this.#parts.maySign()) this.#issue(["cosignerPq"])
     }
     if (waitMs === 0) sign()
     else this.#pqTimer = clock.after(waitMs, sign)
@@ -234,7 +245,8 @@ export class Cosigner {
     const known = this.#signed && this.#pool.at(this.#signed.size)
     if (known === undefined) return undefined
     const { name } = this.#keys.cosigner
-    return onlyKeys(known, (key) => key.name === name)
+    const own = onlyKeys(known, (key) => key.name === name)
+    return own.signed.length === 0 ? undefined : own
   }
 
   async #exchange(peer: PeerKey, told: Told, text: string, mark: string): Promise<void> {

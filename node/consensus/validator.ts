@@ -57,6 +57,8 @@ export interface ValidatorParts {
   readonly deltaMs: number
   /** Transport keys of the validators, by number. */
   readonly peers: readonly PeerKey[]
+  /** Our votes may go out from now on. */
+  readonly onVoting: () => void
   /** A peer has a later final block. */
   readonly onBehind: (peer: PeerKey) => void
   readonly onEvidence: (evidence: Evidence) => void
@@ -267,6 +269,7 @@ export class Validator {
         for (const effect of effects) this.#perform(effect)
         this.#isWorking = false
         this.#work()
+        if (!this.#isRefused) this.#parts.onVoting()
       })
     } catch (error) {
       if (error instanceof LedgerError) this.#refuse(error.code, error.message)

@@ -47,6 +47,11 @@ export class Voting {
     return this.#validator
   }
 
+  /** True from the first moment in which our votes may go out, while nothing has ended them. */
+  get isVoting(): boolean {
+    return this.#validator?.status().state === "voting" && this.#refusal === undefined
+  }
+
   /** Makes the validator, unless its key is known to be dead; {@link start} must follow. */
   async create(parts: Omit<ValidatorParts, "keys" | "log" | "onRefused">): Promise<void> {
     const { database, keys, log } = this.#parts

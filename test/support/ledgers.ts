@@ -3,6 +3,7 @@
  * follow and submit. Disks, logs and links are simulated; everything else is the node's own code.
  */
 
+import type { CheckpointKeys } from "../../node/consensus/checkpoints.ts"
 import { Ledger } from "../../node/consensus/ledger.ts"
 import type { SyncMode } from "../../node/consensus/follower.ts"
 import type { Final } from "../../node/consensus/finality.ts"
@@ -163,6 +164,8 @@ export class LedgerNode {
   readonly failures: unknown[] = []
   /** What its consensus key has signed, in all lives of this machine. */
   signatures = 0
+  /** Sizes that its validator's Ed25519 cosigner has signed, in all lives of this machine. */
+  readonly cosigned: number[] = []
   readonly #machine: string
   readonly #world: LedgerWorld
   #life: Life | undefined
@@ -232,7 +235,7 @@ export class LedgerNode {
       clock,
       genesisBytes: ministry.genesisBytes,
       self: { peer: this.post.peer, signBatch: this.post.submit.sign },
-      checkpoints: ministry.checkpointKeys(this.post),
+      checkpoints: this.#checkpointKeys(),
       sync: this.sync,
       ...(validator !== undefined && {
         validator: {
@@ -263,6 +266,18 @@ export class LedgerNode {
     this.#life = { ledger, database, simulated, transport }
     this.meet()
     await transport.start()
+  }
+
+  #checkpointKeys(): CheckpointKeys {
+    const keys = this.#world.ministry.checkpointKeys(this.post)
+    const { validator } = keys
+    if (validator === undefined) return keys
+    const cosigner = (message: Uint8Array): Uint8Array => {
+      // The time, the origin and then the size follow the label (LEDGER §15.3).
+      this.cosigned.push(Number(new TextDecoder().decode(message).split("\n")[3]))
+      return validator.cosigner(message)
+    }
+    return { ...keys, validator: { ...validator, cosigner } }
   }
 
   /** Tells the transport who belongs now. */

@@ -67,3 +67,43 @@ describe("one validator that lies about checkpoints", () => {
     expect(await newestAt(world, world.node(5))).toBe(9)
   })
 })
+
+describe("a validator whose disk is put back", () => {
+  it("cosigns nothing until it votes, nor when its key is dead, nor after another start", async () => {
+    const world = await signedWorld("cosigner restored")
+    const node = world.node(2)
+    const backup = { disk: node.disk.snapshot(), log: node.wal.copy() }
+    expect(node.cosigned).toContain(6)
+    await record(world, 2)
+    expect(Math.max(...node.cosigned)).toBe(8)
+    node.cosigned.length = 0
+    node.crash()
+    node.disk.restore(backup.disk)
+    node.wal.restore(backup.log)
+    await world.during(node.start())
+    await world.clock.runFor(60_000)
+    expect(node.refusal?.code).toMatch(/KEY_DEAD$/u)
+    await record(world, 2)
+    await world.during(node.stop())
+    await world.during(node.start())
+    await world.clock.runFor(20_000)
+    await record(world, 2)
+    expect(node.ledger.head().frontier.size).toBe(12)
+    expect(node.cosigned).toEqual([])
+    // It follows, and has the checkpoint that the others made.
+    expect(await newestAt(world, node)).toBe(12)
+  })
+
+  it("cosigns the newest head again when nothing was missing and it votes", async () => {
+    const world = await signedWorld("cosigner restarted")
+    const node = world.node(2)
+    await world.during(node.stop())
+    node.cosigned.length = 0
+    await world.during(node.start())
+    expect(node.ledger.validatorStatus()?.state).toBe("asking")
+    expect(node.cosigned).toEqual([])
+    await world.clock.runUntil(() => node.ledger.validatorStatus()?.state === "voting", 60_000)
+    await world.clock.runFor(1_000)
+    expect(node.cosigned).toEqual([6])
+  })
+})

@@ -124,6 +124,7 @@ class World {
       },
       self: peer,
       rid: () => rid,
+      isVoting: () => true,
       validators: () => ministry.posts.map((one) => one.peer),
       onFatal: (error) => failures.push(error),
     })
