@@ -6,7 +6,7 @@
  * point leaves the former publication whole, and the next one repairs what lies beyond it.
  */
 
-import { mkdir, readFile, rm, stat } from "node:fs/promises"
+import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { bytesToHex } from "@noble/hashes/utils.js"
 import { parseCheckpoint } from "../ledger/checkpoint.ts"
@@ -69,6 +69,7 @@ export async function writePublication(
 ): Promise<Exported> {
   const writer = new Writer(folder)
   const filled: TileName[] = []
+  const parts = new Set<string>()
   let [files, bytes] = [0, 0]
   let head: ReturnType<typeof headOf> | undefined
   try {
@@ -81,6 +82,7 @@ export async function writePublication(
         const name = parseTilePath(file.path)
         if (name.level === "entries") onBundle(name.number)
         if (name.width === TILE_WIDTH) filled.push({ ...name, width: 1 })
+        else parts.add(file.path)
       } else if (file.path === "checkpoint") {
         head = headOf(new TextDecoder().decode(file.bytes))
       }
@@ -94,11 +96,30 @@ export async function writePublication(
   if (head === undefined) {
     throw new NodeError("API_BODY_SIZE", "publication: it ended without a checkpoint")
   }
-  // Parts of a tile that is full now are of no use to anybody.
-  for (const name of filled) {
-    await rm(dirname(join(folder, formatTilePath(name))), { recursive: true, force: true })
-  }
+  for (const name of filled) await removeParts(folder, name, parts)
   return { files, bytes, ...head }
+}
+
+/**
+ * Parts of a tile that is full now are of no use to anybody, unless they belong to this publication:
+ * an earlier checkpoint, that of the missions, has its own right edge.
+ */
+async function removeParts(
+  folder: string,
+  part: TileName,
+  kept: ReadonlySet<string>,
+): Promise<void> {
+  const prefix = dirname(formatTilePath(part))
+  let names: string[]
+  try {
+    names = await readdir(join(folder, prefix))
+  } catch (cause) {
+    if (systemCode(cause) === "ENOENT") return
+    throw unwritable(join(folder, prefix), cause)
+  }
+  const gone = names.filter((name) => !kept.has(`${prefix}/${name}`))
+  const paths = gone.length === names.length ? [prefix] : gone.map((name) => join(prefix, name))
+  for (const path of paths) await rm(join(folder, path), { recursive: true, force: true })
 }
 
 /** Writes a few files at the same time; the first failure ends it. */

@@ -15,22 +15,30 @@ import { temporaryFolder } from "../support/folder.ts"
 
 const validators = namedValidators(4)
 
-async function filesOf(tiles: Tiles, size: number, have: number) {
+async function signedAt(tiles: Tiles, size: number): Promise<{ size: number; text: string }> {
   const checkpoint = { origin: ORIGIN, size, root: await tiles.root(size) }
   const lines = validators.flatMap((one) => validatorLines(checkpoint, one, ["cosigner"]))
-  const text = noteOf(checkpoint, lines)
+  return { size, text: noteOf(checkpoint, lines) }
+}
+
+async function filesOf(tiles: Tiles, size: number, have: number, missionsSize?: number) {
   const publication = {
-    checkpoint: { size, text },
-    missions: undefined,
+    checkpoint: await signedAt(tiles, size),
+    missions: missionsSize === undefined ? undefined : await signedAt(tiles, missionsSize),
     policy: "quorum none\n",
     missionPolicy: "quorum none\n",
   }
   return publishedFiles(tiles, publication, have)
 }
 
-async function publish(folder: string, tiles: Tiles, size: number): Promise<Exported> {
+async function publish(
+  folder: string,
+  tiles: Tiles,
+  size: number,
+  missionsSize?: number,
+): Promise<Exported> {
   const before = await publishedIn(folder)
-  const files = await filesOf(tiles, size, before?.bundles ?? 0)
+  const files = await filesOf(tiles, size, before?.bundles ?? 0, missionsSize)
   return writePublication(folder, publicationChunks(files), () => undefined)
 }
 
@@ -61,6 +69,20 @@ describe("an export", () => {
     // The right edge of the former checkpoint stays, unless its tile is full now.
     const more = [...a.keys()].filter((path) => !b.has(path))
     expect(more.toSorted()).toEqual(["tile/1/000.p/3"])
+  })
+
+  it("has the right edge of the missions' checkpoint also where its tile is full by then", async () => {
+    const tiles = await makeTiles(600)
+    const folder = await temporaryFolder()
+    const partsIn = async (): Promise<string[]> => {
+      const paths = [...(await contentsOf(folder)).keys()]
+      return paths.filter((path) => path.includes(".p/")).toSorted()
+    }
+    await publish(folder, tiles, 270)
+    await publish(folder, tiles, 600, 300)
+    const edgeOf300 = ["tile/0/001.p/44", "tile/1/000.p/1", "tile/entries/001.p/44"]
+    const edgeOf600 = ["tile/0/002.p/88", "tile/1/000.p/2", "tile/entries/002.p/88"]
+    expect(await partsIn()).toEqual([...edgeOf300, ...edgeOf600].toSorted())
   })
 
   it("repairs one that was interrupted, or whose files are cut or gone", async () => {
