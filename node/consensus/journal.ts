@@ -39,6 +39,7 @@ export class Journal {
 
   add(record: EncodedRecord, seq: number): void {
     this.#records.push(record)
+    this.#oldestView = Math.min(this.#oldestView, viewOfRecord(record))
     this.#lastSeq = seq
   }
 
