@@ -106,15 +106,23 @@ function recall(state: ConsensusState, record: ConsensusRecord, isVerified: bool
   state.blocks.set(keyOfHash(vote.blockHash), { ...held })
 }
 
-/** Our vote made a block final, and the log has no such vote: not the log that we wrote. */
+/**
+ * Our vote made a block final, and the log has no such vote: not the log that we wrote. A store
+ * that was rebuilt may end below what the log was trimmed to; of such votes it says nothing (R11).
+ */
 function demandOwnVote(state: ConsensusState, certificate: Certificate | undefined): void {
   for (const vote of certificate === undefined ? [] : votesOf(certificate)) {
-    if (vote.signer !== state.config.self) continue
+    if (vote.signer !== state.config.self || vote.view < trimmedBelow(state)) continue
     const own = state.views.get(vote.view)?.own.finalize
     if (own !== undefined && equalBytes(own.blockHash, vote.blockHash)) continue
     const why = `the log does not have our vote for the final block of view ${vote.view}`
     throw new LedgerError("CONSENSUS_KEY_DEAD", `consensus: ${why}`)
   }
+}
+
+/** View below which the log may have had votes once; without votes it never had any. */
+function trimmedBelow({ lowestLogged }: ConsensusState): number {
+  return lowestLogged === Number.POSITIVE_INFINITY ? 0 : lowestLogged
 }
 
 /** R10: certificates take effect again, and own votes of undecided views leave and count again. */

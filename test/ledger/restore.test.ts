@@ -137,6 +137,23 @@ describe("a dead key", () => {
     expect(restore(2)).toBe("CONSENSUS_KEY_DEAD")
   })
 
+  it("is not suspected when a store that was rebuilt ends below what the log was trimmed to", () => {
+    const final = disk.finals[0]
+    if (final === undefined) throw new Error("no block")
+    const { header } = final.block
+    const rebuilt = { view: header.view, height: 1, hash: final.certificate.blockHash }
+    const restore = (log: readonly ConsensusRecord[]): unknown =>
+      refusal(() => restoreConsensus(CONFIG, rebuilt, final.certificate, log, 0))
+    const trimmed = records.filter((record) => {
+      return record.kind !== "certificate" && record.vote.view > header.view
+    })
+    expect(trimmed.length).toBeLessThan(records.length)
+    expect(restore(trimmed)).toBeUndefined()
+    // Its oldest vote is of that view, so it was not trimmed of the other one.
+    expect(restore(records.slice(0, 1))).toBe("CONSENSUS_KEY_DEAD")
+    expect(restore([])).toBe("CONSENSUS_KEY_DEAD")
+  })
+
   it("stops the validator when a peer brings a vote of ours that our log does not have", () => {
     for (const message of [
       { type: "vote", vote: voteOf(0, "notarize", 1, named("a twin's block")) },
