@@ -101,8 +101,8 @@ export async function writePublication(
 }
 
 /**
- * Parts of a tile that is full now are of no use to anybody, unless they belong to this publication:
- * an earlier checkpoint, that of the missions, has its own right edge.
+ * Parts of a tile that is full now are of no use to anybody, unless they belong to this
+ * publication: an earlier checkpoint, that of the missions, has its own right edge.
  */
 async function removeParts(
   folder: string,

@@ -169,7 +169,6 @@ export class Ledger {
       ownOperations: (entries) => this.#submitter.finalOperations(this.#ownOf(entries)),
       onStored: (final) => this.#stored(final),
     })
-    const { validatorsOf } = finality
     const { blame, runs } = this.#watching(finality)
     await this.#voting.create({
       suite,
@@ -208,22 +207,27 @@ export class Ledger {
       server: new LedgerServer(store, () => void this.#heal()),
       blame,
       runs,
-      publisher: new Publisher({
-        ...this.#parts,
-        directory,
-        store,
-        validatorsOf,
-        self: this.#parts.self.peer,
-        rid: () => this.rid,
-        isVoting: () => this.#voting.isVoting,
-        validators: () => this.#validatorKeys(),
-        onFatal: this.#fail,
-      }),
+      publisher: this.#publishing(store, finality),
     }
     await this.#voting.start()
     await this.#running.publisher.start()
     follower.start()
     await this.#submitter.start(this.rid === undefined ? 0 : store.lastSeq(this.rid))
+  }
+
+  /** What others check this ledger by. */
+  #publishing(store: BlockStore, { validatorsOf }: Finality): Publisher {
+    return new Publisher({
+      ...this.#parts,
+      directory: this.directory,
+      store,
+      validatorsOf,
+      self: this.#parts.self.peer,
+      rid: () => this.rid,
+      isVoting: () => this.#voting.isVoting,
+      validators: () => this.#validatorKeys(),
+      onFatal: this.#fail,
+    })
   }
 
   /** What this node keeps of the validators' conduct. */
