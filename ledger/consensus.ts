@@ -18,6 +18,7 @@ import { blockHash, type Block } from "./block.ts"
 import { verifyCertificate, voteIn, votesOf, type Certificate } from "./certificate.ts"
 import { deliver, forgetBelow } from "./delivery.ts"
 import { LedgerError } from "./errors.ts"
+import { countForgery, isShunned } from "./forgery.ts"
 import { arm, giveUp, greet, nextDeadline, repeat } from "./quiescence.ts"
 import {
   heldBlock,
@@ -28,7 +29,7 @@ import {
   type ConsensusState,
   type Place,
 } from "./state.ts"
-import { isPlaced, placeVote } from "./tally.ts"
+import { isAccused, isPlaced, placeVote } from "./tally.ts"
 import { leaderOf } from "./validators.ts"
 import {
   considerProposal,
@@ -83,6 +84,7 @@ export function createConsensus(
     heardMs: validators.map(() => nowMs),
     helpedMs: validators.map(() => Number.NEGATIVE_INFINITY),
     servedMs: validators.map(() => Number.NEGATIVE_INFINITY),
+    forged: validators.map(() => ({ sinceMs: Number.NEGATIVE_INFINITY, count: 0 })),
     heartbeatMs: nowMs,
     lowestLogged: Number.POSITIVE_INFINITY,
     isStopped: false,
@@ -195,6 +197,7 @@ function onMessage(
   const { from, finalView, message } = event
   state.heardMs[from] = nowMs
   help(state, from, finalView, nowMs)
+  if (isShunned(state, from, nowMs)) return
   try {
     switch (message.type) {
       case "vote":
@@ -220,6 +223,7 @@ function onMessage(
     }
   } catch (error) {
     if (!(error instanceof LedgerError)) throw error
+    countForgery(state, from, error.code, nowMs)
     state.out.push({ type: "reject", from, code: error.code, why: error.message })
   }
 }
@@ -252,6 +256,8 @@ function admitVote(state: ConsensusState, from: number, vote: Vote, nowMs: numbe
   const known = state.views.get(vote.view)
   const placed = known?.votes[vote.kind][from]
   if (placed !== undefined && equalBytes(placed.blockHash, vote.blockHash)) return true
+  // A third vote of a proven liar, for a slot that is taken: nothing more can come of it.
+  if (placed !== undefined && isAccused(known, from)) return false
   verifyVote(suite, chainId, vote, validators)
   if (vote.signer === self && !isOwn(state, vote)) {
     stopKey(state, vote)

@@ -204,6 +204,8 @@ export interface ConsensusState {
   /** When each was last helped to our final view, and answered a fetch. */
   readonly helpedMs: number[]
   readonly servedMs: number[]
+  /** Forged messages of each, and since when they are counted (§8.2). */
+  readonly forged: readonly { sinceMs: number; count: number }[]
   heartbeatMs: number
   /** Lowest view that the log has a vote for; what is below is not ours to judge (R11). */
   lowestLogged: number

@@ -42,14 +42,18 @@ export function isPlaced(state: ConsensusState, vote: Vote): boolean {
   )
 }
 
+/** True once a signer's contradiction in this view was told. */
+export function isAccused(view: View | undefined, signer: number): boolean {
+  return view !== undefined && (view.accused & (1 << signer)) !== 0
+}
+
 /** Tells of a signer's first contradiction in a view. */
 function accuse(state: ConsensusState, view: View, vote: Vote): void {
-  const mark = 1 << vote.signer
-  if ((view.accused & mark) !== 0) return
+  if (isAccused(view, vote.signer)) return
   const { notarize, nullify, finalize } = view.votes
   for (const other of [notarize[vote.signer], nullify[vote.signer], finalize[vote.signer]]) {
     if (other === undefined || !isConflict(other, vote)) continue
-    view.accused |= mark
+    view.accused |= 1 << vote.signer
     state.out.push({ type: "evidence", evidence: evidenceOf(other, vote) })
     return
   }

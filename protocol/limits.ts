@@ -197,6 +197,8 @@ export const SKIP_MS = 30 * SECOND_MS
 export const HEARTBEAT_MS = 10 * SECOND_MS
 /** Views that one message may ask certificates of. */
 export const FETCH_VIEWS_MAX = 32
+/** After so many forged messages of a validator within Δ, the rest of its Δ is not read. */
+export const FORGERIES_PER_DELTA_MAX = 4
 /** Messages in one packet between validators. */
 export const PACKET_MESSAGES_MAX = 64
 /** Packets under way to one validator, and messages that wait for a place among them. */
@@ -393,13 +395,6 @@ export const SIGNAL_MESSAGE_BYTES_MAX = 32 * KIB
 /** Largest answer to a request for blocks; one block of the largest size always fits. */
 export const BLOCKS_MESSAGE_BYTES_MAX = 2 * BLOCK_BYTES_MAX
 
-// --- native suite ---------------------------------------------------------------------------
-
-/** Imported public keys that a process keeps, by kind; 81 missions and their officers fit. */
-export const KEY_CACHE_ENTRIES_MAX = 1_024
-/** Up to here the portable ChaCha20-Poly1305 is faster than the call into native code. */
-export const SMALL_AEAD_BYTES_MAX = 256
-
 // --- delivery -------------------------------------------------------------------------------
 
 /** First and longest wait between two tries at one peer. */
@@ -421,7 +416,7 @@ export const CABLE_LIFETIME_MS = 400 * DAY_MS
 /** A signal that nobody displayed by then is reported as not displayed. */
 export const SIGNAL_LIFETIME_MS = 24 * HOUR_MS
 
-// --- disk of a node -------------------------------------------------------------------------
+// --- a node's disk, keys and memory ---------------------------------------------------------
 
 /** Longest key of the database, in bytes of ASCII. */
 export const STORE_KEY_BYTES_MAX = 512
@@ -444,9 +439,12 @@ export const STORE_SPACE_CHECK_MS = 1_000
 export const WAL_RECORD_BYTES_MAX = BLOCK_BYTES_MAX + 64 * KIB
 /** Largest consensus log; trimming keeps it far below. */
 export const WAL_BYTES_MAX = 512 * MIB
-
-// --- key files ------------------------------------------------------------------------------
-
+/** Imported public keys that a process keeps, by kind; 81 missions and their officers fit. */
+export const KEY_CACHE_ENTRIES_MAX = 1_024
+/** Up to here the portable ChaCha20-Poly1305 is faster than the call into native code. */
+export const SMALL_AEAD_BYTES_MAX = 256
+/** A warning that a peer causes is told once in so long, and how often it came. */
+export const WARNING_REPEAT_MS = MINUTE_MS
 export const KEYSTORE_SECRETS_MAX = 256
 export const KEYSTORE_NAME_BYTES_MAX = 64
 /** Largest key file. */

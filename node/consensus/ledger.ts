@@ -29,6 +29,7 @@ import { Finality, type Final } from "./finality.ts"
 import { Follower, type SyncMode } from "./follower.ts"
 import { Publisher } from "./publisher.ts"
 import { repairLedger, type Repaired } from "./repair.ts"
+import { PacedLog } from "./paced-log.ts"
 import { LedgerServer } from "./server.ts"
 import { Submitter, type LedgerLog } from "./submitter.ts"
 import { Blame, type Accusation } from "./blame.ts"
@@ -82,6 +83,8 @@ export class Ledger {
   readonly #parts: LedgerParts
   readonly #submitter: Submitter
   readonly #voting: Voting
+  /** What other validators can make us say. */
+  readonly #paced: PacedLog
   readonly #listeners = new Set<(final: Final) => void>()
   #running: Running | undefined
   #repair: Promise<Repaired> | undefined
@@ -108,7 +111,9 @@ export class Ledger {
         ? {}
         : { submitHere: async (some) => Promise.resolve(this.#voting.demand().submit(some)) }),
     })
-    const { database, log, validator: keys, refusal } = parts
+    const { database, validator: keys, refusal } = parts
+    this.#paced = new PacedLog(parts.log, parts.clock)
+    const log = this.#paced
     this.#voting = new Voting({ database, log, keys, refusal, onFatal: this.#fail })
     const { transport } = parts
     transport.handle(PROTOCOLS.height, async (peer, request) => {
@@ -219,6 +224,7 @@ export class Ledger {
   #publishing(store: BlockStore, { validatorsOf }: Finality): Publisher {
     return new Publisher({
       ...this.#parts,
+      log: this.#paced,
       directory: this.directory,
       store,
       validatorsOf,
@@ -286,6 +292,7 @@ export class Ledger {
     this.#submitter.stop()
     this.#running?.follower.stop()
     this.#voting.stop()
+    this.#paced.stop()
   }
 
   /** Our number on the ledger; undefined until the mission is admitted. */

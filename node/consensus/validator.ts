@@ -25,7 +25,7 @@ import {
   type ConsensusEffect,
 } from "../../ledger/state.ts"
 import type { ConsensusEvent, ConsensusState, Place } from "../../ledger/state.ts"
-import { validatorIndex, type ValidatorSet } from "../../ledger/validators.ts"
+import { leaderOf, validatorIndex, type ValidatorSet } from "../../ledger/validators.ts"
 import type { Vote } from "../../ledger/vote.ts"
 import type { Suite } from "../../protocol/suite.ts"
 import { PROTOCOLS } from "../../protocol/wire.ts"
@@ -432,7 +432,9 @@ export class Validator {
       return
     }
     const { verdict, why } = judgement
-    if (why !== undefined) log.warn("CONSENSUS_BLOCK", { view: block.header.view, message: why })
+    const { view } = block.header
+    const facts = { validator: leaderOf(this.#set, view), view }
+    if (why !== undefined) log.warn("CONSENSUS_BLOCK", { ...facts, message: why })
     if (verdict === "valid") this.#pace.seen()
     this.#events.push({ type: "blockChecked", hash, verdict })
   }

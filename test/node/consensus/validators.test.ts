@@ -4,6 +4,7 @@ import { encodeMessage, encodePacket } from "../../../ledger/message.ts"
 import { encodeRun, signRun } from "../../../ledger/run.ts"
 import { signVote, type Vote, type VoteKind } from "../../../ledger/vote.ts"
 import type { ProtocolSpec } from "../../../node/network/transport.ts"
+import { FORGERIES_PER_DELTA_MAX } from "../../../protocol/limits.ts"
 import { encodeBlob, PROTOCOLS } from "../../../protocol/wire.ts"
 import { LedgerWorld, type LedgerNode } from "../../support/ledgers.ts"
 import { named } from "../../support/ledger.ts"
@@ -277,6 +278,26 @@ describe("what a validator may not do", () => {
     expect(seen[0]?.index).toBeTypeOf("number")
     const own = await world.during(world.node(0).ledger.accusations())
     expect(own.length).toBe(1)
+  })
+
+  it("costs another a line in a minute for a flood of forged votes", async () => {
+    await record()
+    world.node(3).crash()
+    const node = world.node(0)
+    const { view = 0 } = node.ledger.validatorStatus() ?? {}
+    const vote = { ...voteBy(3, "nullify", view, HEAD.run), signature: new Uint8Array(64) }
+    const messages = Array.from({ length: 64 }, () => encodeMessage({ type: "vote", vote }))
+    for (let packet = 0; packet < 50; packet++) {
+      await say(3, 0, PROTOCOLS.consensus, encodePacket(HEAD, messages))
+    }
+    await world.clock.runFor(2 * MINUTE_MS)
+    const lines = node.warnings.filter((event) => event === "VOTE_SIGNATURE")
+    expect(lines.length).toBeGreaterThan(1)
+    // Fifty packets, a second each.
+    expect(lines.length).toBeLessThanOrEqual(3)
+    const told = node.facts.reduce((sum, { count = 0 }) => sum + Number(count), 0)
+    expect(told).toBeLessThan((50 + 3) * 2 * FORGERIES_PER_DELTA_MAX)
+    expect(told).toBeGreaterThan(50)
   })
 
   it("is refused when a mission that is no validator votes", async () => {
