@@ -49,7 +49,7 @@ export const LEDGER_ENGLISH = {
   "vote.key":
     "the key of this home is not one of the network's validators. Compare the genesis file and the home with what was founded",
   "vote.diverged":
-    "what the others made final does not agree with what this node finds. Cables and signals flow as before. Run ledger verify, start the node anew once, and tell headquarters; if it says so again, keep its home as it is",
+    'what the others made final does not agree with what this node finds. Cables and signals flow as before. It does not vote until a person has removed the file keys/halted. First run ledger verify and tell headquarters. See docs/OPERATIONS.md, "A validator that halted"',
   "vote.log":
     'the consensus log cannot be trusted, so the node does not vote. Keep the folder wal/ as it is. See docs/OPERATIONS.md, "Lost or restored validator"',
   "validator.self": "this node",
@@ -128,7 +128,7 @@ export const LEDGER_BENGALI: Record<keyof typeof LEDGER_ENGLISH, string> = {
   "vote.key":
     "এই হোমের চাবি নেটওয়ার্কের কোনো যাচাইকারীর নয়। নেটওয়ার্কের ফাইল ও হোম প্রতিষ্ঠার সাথে মিলিয়ে দেখুন",
   "vote.diverged":
-    "অন্যরা যা চূড়ান্ত করেছে, এই নোডের পরীক্ষার সাথে তা মেলে না। তারবার্তা ও সংকেত আগের মতোই চলে। ledger verify চালান, নোড একবার নতুন করে চালু করুন এবং সদর দপ্তরকে জানান; আবার হলে হোম যেমন আছে রাখুন",
+    'অন্যরা যা চূড়ান্ত করেছে, এই নোডের পরীক্ষার সাথে তা মেলে না। তারবার্তা ও সংকেত আগের মতোই চলে। কেউ keys/halted ফাইলটি না সরানো পর্যন্ত এটি ভোট দেয় না। আগে ledger verify চালান এবং সদর দপ্তরকে জানান। দেখুন docs/OPERATIONS.md, "A validator that halted"',
   "vote.log":
     'কনসেনসাস লগে আস্থা রাখা যায় না, তাই নোড ভোট দেয় না। wal/ ফোল্ডার যেমন আছে রাখুন। দেখুন docs/OPERATIONS.md, "Lost or restored validator"',
   "validator.self": "এই নোড",

@@ -5,6 +5,7 @@
  * config.json     configuration, no secrets (config.ts)
  * keys/keystore   private keys, sealed (keystore.ts)
  * keys/boot       which consensus log the keys belong to (boot.ts)
+ * keys/halted     why the validator's key does not vote until this file is removed (halt.ts)
  * store/          the database (store/level.ts)
  * wal/            consensus logs, one an epoch (store/wal.ts)
  * run/            the node's socket and the home's lock; nothing to keep
@@ -29,6 +30,7 @@ export interface Home {
   readonly keys: string
   readonly keystore: string
   readonly boot: string
+  readonly halted: string
   readonly store: string
   readonly wal: string
   readonly run: string
@@ -60,6 +62,7 @@ export function homeLayout(root: string): Home {
     keys: at("keys"),
     keystore: at("keys", "keystore"),
     boot: at("keys", "boot"),
+    halted: at("keys", "halted"),
     store: at("store"),
     wal: at("wal"),
     run: at("run"),

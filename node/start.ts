@@ -16,6 +16,7 @@ import type { CheckpointKeys } from "./consensus/checkpoints.ts"
 import type { Refusal } from "./consensus/voting.ts"
 import type { ValidatorKeys } from "./consensus/own-run.ts"
 import { NodeError } from "./errors.ts"
+import { readHalt, writeHalt } from "./halt.ts"
 import { lockHome, openHome, type Home } from "./home.ts"
 import { readKdfProfile } from "./kdf.ts"
 import { KEY_NAMES } from "./keys.ts"
@@ -158,6 +159,8 @@ async function openValidator(
   log: Log,
 ): Promise<OpenedValidator | undefined> {
   if (!keystore.has(KEY_NAMES.consensus)) return undefined
+  const halted = await readHalt(home.halted)
+  if (halted !== undefined) return { refusal: halted, close: async () => Promise.resolve() }
   const opened = await openLog(home)
   if ("code" in opened) return { refusal: opened, close: async () => Promise.resolve() }
   const { wal, records, tornBytes } = opened
@@ -180,6 +183,7 @@ async function openValidator(
     wal,
     records,
     run: { logId, counter, nonce: random(BOOT_NONCE_BYTES) },
+    halt: async (why: Refusal) => writeHalt(home.halted, why),
   }
   return { keys, close }
 }

@@ -25,6 +25,8 @@ export interface ValidatorKeys {
   readonly records: readonly EncodedRecord[]
   /** Which log that is, how often it was opened, and what makes this opening unlike any other. */
   readonly run: Pick<RunBody, "logId" | "counter" | "nonce">
+  /** Keeps on the disk why this key does not vote until its operator has looked. */
+  readonly halt: (why: { readonly code: string; readonly message: string }) => Promise<void>
 }
 
 export interface OwnRunParts {

@@ -16,11 +16,17 @@ import { Validator, type ValidatorParts, type ValidatorStatus } from "./validato
 /** Row that says why this node's validator key must never vote again. */
 const DEAD_KEY = "ledger/dead"
 const DEAD_CODES: ReadonlySet<string> = new Set(["CONSENSUS_KEY_DEAD", "VALIDATOR_KEY_DEAD"])
+const HALT_CODES: ReadonlySet<string> = new Set(["CONSENSUS_FORK", "CONSENSUS_DIVERGED"])
 
 /** Why this node's validator key does not vote. */
 export interface Refusal {
   readonly code: string
   readonly message: string
+}
+
+/** True for what ends the votes of a key until its operator has looked, over restarts. */
+export function isHalting(code: string): boolean {
+  return HALT_CODES.has(code)
 }
 
 export interface VotingParts {
@@ -98,11 +104,12 @@ export class Voting {
     }
   }
 
-  /** A dead key stays dead over restarts. */
+  /** A dead key stays dead over restarts, and one that was halted stays so until it is released. */
   #refuse(code: string, message: string): void {
     this.#refusal = { code, message }
-    const { database, log, onFatal } = this.#parts
+    const { database, log, keys, onFatal } = this.#parts
     log.warn(code, { message })
+    if (isHalting(code)) keys?.halt({ code, message }).catch(onFatal)
     if (!DEAD_CODES.has(code)) return
     const value = new TextEncoder().encode(message)
     database.write([{ type: "put", key: DEAD_KEY, value }], { urgent: true }).catch(onFatal)

@@ -1,6 +1,7 @@
-import { cp, readdir, readFile, stat, writeFile } from "node:fs/promises"
+import { cp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { writeHalt } from "../../node/halt.ts"
 import { ProcessNetwork, ProcessPost, until } from "../support/processes.ts"
 import { randomInt, seededRandom } from "../support/rng.ts"
 
@@ -113,6 +114,20 @@ describe("one flipped bit on the disk", () => {
     expect(vote?.state).toBe("refused")
     expect(["WAL_DAMAGED", "VALIDATOR_KEY_DEAD"]).toContain(vote?.code)
     for (const id of sent) await post.client.cable(id, { mark: false })
+    await post.kill()
+  })
+
+  it("is not looked for in a validator that halted: it follows, and votes when it is released", async () => {
+    const post = await copyOfHome()
+    const path = join(post.home, "keys", "halted")
+    await writeHalt(path, { code: "CONSENSUS_FORK", message: "two chains" })
+    await post.start()
+    const { vote } = await post.client.ledgerStatus()
+    expect(vote).toMatchObject({ state: "refused", code: "CONSENSUS_FORK" })
+    await post.stop()
+    await rm(path)
+    await post.start()
+    expect((await post.client.ledgerStatus()).vote?.state).toBe("voting")
     await post.kill()
   })
 

@@ -13,6 +13,7 @@ import type { Final } from "../../node/consensus/finality.ts"
 import { Ledger } from "../../node/consensus/ledger.ts"
 import type { ConsensusLog } from "../../node/consensus/journal.ts"
 import type { ValidatorKeys } from "../../node/consensus/own-run.ts"
+import { writeHalt } from "../../node/halt.ts"
 import type { Clock } from "../../node/clock.ts"
 import type { Transport } from "../../node/network/transport.ts"
 import type { Database, Operation, Range } from "../../node/store/database.ts"
@@ -146,6 +147,7 @@ async function openValidator(
       wal: new CountedLog(wal, counts),
       records,
       run: { logId, counter, nonce: random(NONCE_BYTES) },
+      halt: async (why) => writeHalt(join(folder, "halted"), why),
     },
     close: async () => wal.close(),
   }

@@ -162,6 +162,8 @@ export class LedgerNode {
   /** What the warnings say beside their codes. */
   readonly facts: Readonly<Record<string, string | number>>[] = []
   readonly failures: unknown[] = []
+  /** Why its key does not vote until its operator has looked. */
+  halted: Refusal | undefined
   /** What its consensus key has signed, in all lives of this machine. */
   signatures = 0
   /** Sizes that its validator's Ed25519 cosigner has signed, in all lives of this machine. */
@@ -237,18 +239,21 @@ export class LedgerNode {
       self: { peer: this.post.peer, signBatch: this.post.submit.sign },
       checkpoints: this.#checkpointKeys(),
       sync: this.sync,
-      ...(validator !== undefined && {
-        validator: {
-          consensusKey: validator.consensus.publicKey,
-          sign: (bytes) => {
-            this.signatures += 1
-            return validator.consensus.sign(bytes)
+      ...(this.halted !== undefined && { refusal: this.halted }),
+      ...(validator !== undefined &&
+        this.halted === undefined && {
+          validator: {
+            consensusKey: validator.consensus.publicKey,
+            sign: (bytes) => {
+              this.signatures += 1
+              return validator.consensus.sign(bytes)
+            },
+            wal: this.wal,
+            records: [...this.wal.records],
+            run: this.wal.open(),
+            halt: async (why) => Promise.resolve(void (this.halted = why)),
           },
-          wal: this.wal,
-          records: [...this.wal.records],
-          run: this.wal.open(),
-        },
-      }),
+        }),
       recordEvidence: async (payload) => {
         await this.submit((seq) => this.#entry("evidence", seq, payload))
       },

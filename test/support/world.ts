@@ -119,6 +119,8 @@ export class NodeWorld {
             wal: here.wal,
             records: [...here.wal.records],
             run: here.wal.open(),
+            // Nobody forks the ledger here.
+            halt: async ({ message }) => Promise.reject(new Error(message)),
           },
         }),
       },

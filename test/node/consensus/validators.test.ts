@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest"
-import { decodeFinalBlock } from "../../../ledger/block.ts"
+import { blockHash, decodeFinalBlock } from "../../../ledger/block.ts"
 import { encodeMessage, encodePacket } from "../../../ledger/message.ts"
 import { encodeRun, signRun } from "../../../ledger/run.ts"
 import { signVote, type Vote, type VoteKind } from "../../../ledger/vote.ts"
@@ -258,6 +258,52 @@ describe("a validator's key", () => {
     await record()
     await checkOneChain()
   })
+})
+
+describe("a validator that sees a final chain without a block that it has", () => {
+  it("votes no more, after a restart neither, until its operator lets it", async () => {
+    await found("forked")
+    await record()
+    const node = world.node(0)
+    const { height } = node
+    for (let index = 1; index < VALIDATORS; index++) world.node(index).crash()
+    await showFork(node)
+    expect(node.refusal?.code).toBe("CONSENSUS_FORK")
+    for (let life = 0; life < 2; life++) {
+      await world.during(node.stop())
+      await world.during(node.start())
+      await world.clock.runFor(MINUTE_MS)
+      expect(node.ledger.validatorStatus()).toMatchObject({ state: "refused" })
+      expect(node.refusal?.code).toBe("CONSENSUS_FORK")
+    }
+    expect(node.height).toBe(height)
+    await world.during(node.stop())
+    node.halted = undefined
+    await world.during(node.start())
+    for (let index = 1; index < VALIDATORS; index++) await world.during(world.node(index).start())
+    await record()
+    expect(node.refusal).toBeUndefined()
+    expect(node.ledger.validatorStatus()?.state).toBe("voting")
+  })
+
+  /** Three of four make another block final at a height that this one has. */
+  async function showFork(node: LedgerNode): Promise<void> {
+    const bytes = (await world.blocksOf(node)).at(-1)
+    if (bytes === undefined) throw new Error("no block")
+    const { block } = decodeFinalBlock(world.ministry.suite, bytes)
+    const view = block.header.view + 5
+    const other = { ...block, header: { ...block.header, view } }
+    const hash = blockHash(world.ministry.suite, other.header)
+    const votes = [1, 2, 3].map((index) => voteBy(index, "finalize", view, hash))
+    const signers = votes.map(({ signer }) => signer)
+    const signatures = votes.map(({ signature }) => signature)
+    const certificate = { kind: "finalize", epoch: 0, view, blockHash: hash } as const
+    const packet = encodePacket(HEAD, [
+      encodeMessage({ type: "certificate", certificate: { ...certificate, signers, signatures } }),
+      encodeMessage({ type: "block", block: other }),
+    ])
+    await say(3, 0, PROTOCOLS.consensus, packet)
+  }
 })
 
 describe("what a validator may not do", () => {
