@@ -174,6 +174,8 @@ export const BLOCKS_PER_ANSWER_MAX = 256
 export const MEMPOOL_BYTES_MAX = 16 * MIB
 /** Batches of one submitter that wait for a block, in bytes. */
 export const MEMPOOL_SUBMITTER_BYTES_MAX = 2 * MIB
+/** Batches of one peer that are verified in a second and turn out to be of no use. */
+export const VAIN_BATCHES_PER_S_MAX = 64
 /** Votes are taken for views from this far below the last final view … */
 export const VOTE_VIEWS_BEHIND = 20
 /** … to this far above the current one. */

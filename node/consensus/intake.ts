@@ -10,11 +10,15 @@ import { decodeBatch, encodeBatch, verifyBatch, type Batch } from "../../protoco
 import { TarbartaError } from "../../protocol/errors.ts"
 import { SUBMIT_BATCHES_MAX } from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
+import type { Clock } from "../clock.ts"
+import type { PeerKey } from "../network/transport.ts"
 import type { Finality } from "./finality.ts"
+import { Patience } from "./patience.ts"
 
 export interface IntakeParts {
   readonly suite: Suite
   readonly chainId: Uint8Array
+  readonly clock: Clock
   readonly finality: Pick<Finality, "head" | "submitKeyOf">
 }
 
@@ -34,25 +38,32 @@ export class Intake {
   /** Keys under which batches of the mempool were verified; a batch never changes. */
   readonly #verified = new WeakMap<Batch, Uint8Array>()
 
+  readonly #patience: Patience
+
   constructor(parts: IntakeParts) {
     this.#parts = parts
+    this.#patience = new Patience(parts.clock)
   }
 
   /**
    * Takes batches of one submitter from it or anybody who carries them, in their order up to the
-   * first that is refused or would leave a hole.
+   * first that is refused or would leave a hole. `from` brings them; undefined: this node itself.
    *
    * @returns the serial that is expected next of the submitter, and whether something new waits.
    * @throws of the first batch: ProtocolError `CODEC_*`, `BATCH_*`; LedgerError `BLOCK_SUBMITTER`
-   * for one who may not submit, `MEMPOOL_FULL`, `MEMPOOL_CONFLICT`.
+   * for one who may not submit, `MEMPOOL_FULL`, `MEMPOOL_CONFLICT`; NodeError `NODE_BUSY` when too
+   * many of this peer's were verified in vain.
    */
-  submit(batches: readonly Uint8Array[]): { readonly next: number; readonly isNew: boolean } {
+  submit(
+    batches: readonly Uint8Array[],
+    from?: PeerKey,
+  ): { readonly next: number; readonly isNew: boolean } {
     let last: Taken | undefined
     let isNew = false
     for (const bytes of batches) {
       let taken: Taken
       try {
-        taken = this.#take(bytes)
+        taken = this.#take(bytes, from)
       } catch (error) {
         // The next request begins here, and is told why.
         if (last === undefined || !(error instanceof TarbartaError)) throw error
@@ -67,7 +78,7 @@ export class Intake {
     return { next: last.next, isNew }
   }
 
-  #take(bytes: Uint8Array): Taken {
+  #take(bytes: Uint8Array, from: PeerKey | undefined): Taken {
     const { suite, chainId, finality } = this.#parts
     const batch = decodeBatch(suite, bytes)
     const { submitter, firstSeq, entries } = batch
@@ -83,9 +94,11 @@ export class Intake {
     if (firstSeq > next) return { submitter, next, isNew: false, isJoined: false }
     // Sent on by a validator whose view came to nothing: mostly what waits here as well.
     if (this.isVerified(batch, key)) return { submitter, next, isNew: false, isJoined: true }
+    if (from !== undefined) this.#patience.spend(from)
     verifyBatch(suite, chainId, batch, key, bytes)
     this.#verified.set(batch, key)
     const isNew = this.#admit(batch)
+    if (isNew && from !== undefined) this.#patience.refund(from)
     return { submitter, next: this.mempool.nextSerial(submitter, serials), isNew, isJoined: true }
   }
 

@@ -146,9 +146,9 @@ export class Ledger {
     transport.handle(PROTOCOLS.checkpoint, async (_, request) => {
       return this.#live().publisher.checkpoints.serve(request)
     })
-    transport.handle(PROTOCOLS.submit, async (_, request) => {
+    transport.handle(PROTOCOLS.submit, async (peer, request) => {
       const batches = decodeSubmitRequest(request)
-      return Promise.resolve(encodeNumber(this.#voting.demand().submit(batches)))
+      return Promise.resolve(encodeNumber(this.#voting.demand().submit(batches, peer)))
     })
   }
 

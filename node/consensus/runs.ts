@@ -98,10 +98,10 @@ export class Runs {
   async receive(peer: PeerKey, request: Uint8Array, carrier: Carrier): Promise<Uint8Array> {
     const { suite, chainId, validators, peers } = this.#parts
     const run = decodeRun(decodeBlob(request, "run", STATUS_BYTES_MAX))
-    verifyRun(suite, chainId, run, validators)
     if (peers[run.signer] !== peer) {
       throw new NodeError("PEER_DENIED", "only the validator itself asks about its run")
     }
+    verifyRun(suite, chainId, run, validators)
     const work = this.#tail.then(async () => this.#answer(run, carrier))
     this.#tail = work.catch(() => undefined)
     return encodeBlob(await work)

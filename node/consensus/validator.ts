@@ -121,7 +121,7 @@ export class Validator {
       throw new LedgerError("CONSENSUS_KEY", `consensus: our key is not a validator's in ${epoch}`)
     }
     this.#set = validators
-    this.#intake = new Intake({ suite, chainId, finality })
+    this.#intake = new Intake({ suite, chainId, finality, clock: parts.clock })
     this.#heads = new Heads({ suite, finality, intake: this.#intake, log: parts.log })
     const hasWork = (parent: Uint8Array): boolean => this.#heads.hasWork(parent)
     this.#config = { suite, chainId, validators, self, sign: keys.sign, deltaMs, hasWork }
@@ -212,9 +212,9 @@ export class Validator {
    * @returns the serial that is expected next of their submitter.
    * @throws what the intake throws; NodeError `NODE_BUSY` while not running.
    */
-  submit(batches: readonly Uint8Array[]): number {
+  submit(batches: readonly Uint8Array[], from?: PeerKey): number {
     if (!this.#isRunning) throw new NodeError("NODE_BUSY", "the validator is not running")
-    const { next, isNew } = this.#intake.submit(batches)
+    const { next, isNew } = this.#intake.submit(batches, from)
     if (isNew) this.#feed({ type: "submitted" })
     return next
   }
