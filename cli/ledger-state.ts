@@ -13,13 +13,15 @@ const MINUTE_MS = 60 * SECOND_MS
 const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
 
-/** In one line: final and idle, at work, behind, or standing still. */
+/** In one line: final and idle, at work, behind, at work in vain, or standing still. */
 export function stateLine(terminal: Terminal, status: LedgerStatus): string {
   const { height, heightSeen, pending, quorum, vote } = status
   if (!quorum.isMet) {
     return terminal.say(isHearing(vote) ? "ledger.stands" : "ledger.cut", { count: pending })
   }
   if (heightSeen > height) return terminal.say("ledger.behind", { height, seen: heightSeen })
+  const views = viewsInVain(status)
+  if (views > 0) return terminal.say("ledger.vain", { views, count: pending })
   if (pending > 0) return terminal.say("ledger.works", { count: pending })
   return terminal.say(height === 0 ? "ledger.empty" : "ledger.idle")
 }
@@ -34,10 +36,21 @@ export function quorumLine(terminal: Terminal, status: LedgerStatus): string {
     heard,
     needed,
   })
+  const views = viewsInVain(status)
+  if (isMet && views > 0) return `${counted}: ${terminal.say("quorum.vain", { views })}`
   const spare = heard - needed
   if (!isMet) return `${counted}: ${terminal.say("quorum.missing", { missing: -spare })}`
   const meaning = spare > 0 ? "quorum.spare" : "quorum.tight"
   return `${counted}: ${terminal.say(meaning, { spare })}`
+}
+
+/**
+ * Views that passed with nothing final, where every validator led one: 0 while less did. Only a
+ * validator that votes knows.
+ */
+function viewsInVain({ view, finalView, quorum }: LedgerStatus): number {
+  const views = view === undefined ? 0 : view - finalView - 1
+  return views >= quorum.validators ? views : 0
 }
 
 /** What this node's own vote does. */

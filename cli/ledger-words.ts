@@ -26,12 +26,15 @@ export const LEDGER_ENGLISH = {
   "ledger.cut":
     "nothing new comes while too few validators are in reach. Entries that wait: {count}",
   "ledger.behind": "catching up: this copy reaches {height} of {seen}",
+  "ledger.vain":
+    "nothing becomes final though a quorum votes: {views} views have passed since the last final block, so blocks do not get through in time. See to the lines between the validators. Entries that wait: {count}",
   "ledger.height": "{height} (highest known: {seen})",
   "ledger.views": "{final} (now in view {view})",
   "quorum.heard": "{heard} of {count} validators are heard; {needed} are needed",
   "quorum.reach": "{heard} of {count} validators are in reach of this node; {needed} are needed",
   "quorum.spare": "the ledger goes on, and can bear the loss of {spare} more",
   "quorum.tight": "the ledger goes on, and can bear no further loss",
+  "quorum.vain": "enough, but nothing has become final in {views} views",
   "quorum.alone": "there is one validator: the ledger goes on while it runs",
   "quorum.gone":
     "the one validator is not in reach: nothing becomes final until it is back; cables are delivered all the same",
@@ -106,12 +109,15 @@ export const LEDGER_BENGALI: Record<keyof typeof LEDGER_ENGLISH, string> = {
   "ledger.stands": "থেমে আছে: অতি অল্প যাচাইকারীর সাড়া মিলছে। অপেক্ষমাণ ভুক্তি: {count}",
   "ledger.cut": "অতি অল্প যাচাইকারীর সাথে সংযোগ আছে, তাই নতুন কিছু আসছে না। অপেক্ষমাণ ভুক্তি: {count}",
   "ledger.behind": "এগিয়ে আসছে: এই অনুলিপি {seen}-এর মধ্যে {height} পর্যন্ত",
+  "ledger.vain":
+    "কোরাম ভোট দিলেও কিছুই চূড়ান্ত হচ্ছে না: শেষ চূড়ান্ত ব্লকের পর {views}টি পালা গেছে, অর্থাৎ ব্লক সময়মতো পৌঁছাচ্ছে না। যাচাইকারীদের মধ্যকার লাইন দেখুন। অপেক্ষমাণ ভুক্তি: {count}",
   "ledger.height": "{height} (জানা সর্বোচ্চ: {seen})",
   "ledger.views": "{final} (এখন পালা {view})",
   "quorum.heard": "{count} যাচাইকারীর মধ্যে {heard}টির সাড়া মিলছে; {needed}টি দরকার",
   "quorum.reach": "{count} যাচাইকারীর মধ্যে {heard}টির সাথে এই নোডের সংযোগ আছে; {needed}টি দরকার",
   "quorum.spare": "লেজার চলছে, আরও {spare}টি হারালেও চলবে",
   "quorum.tight": "লেজার চলছে, কিন্তু আর একটিও হারালে চলবে না",
+  "quorum.vain": "সংখ্যায় যথেষ্ট, কিন্তু {views}টি পালায় কিছুই চূড়ান্ত হয়নি",
   "quorum.alone": "যাচাইকারী একটিই: যতক্ষণ সেটি চলে, লেজার চলে",
   "quorum.gone":
     "একমাত্র যাচাইকারীর সাথে সংযোগ নেই: তা না ফেরা পর্যন্ত কিছুই চূড়ান্ত হবে না; তারবার্তা তবু পৌঁছাবে",

@@ -12,7 +12,7 @@
  */
 
 import { equalBytes } from "../protocol/bytes.ts"
-import { VOTE_VIEWS_AHEAD, VOTE_VIEWS_BEHIND } from "../protocol/limits.ts"
+import { TAKE_BYTES_START, VOTE_VIEWS_AHEAD, VOTE_VIEWS_BEHIND } from "../protocol/limits.ts"
 import { sendFetches } from "./ancestry.ts"
 import { blockHash, type Block } from "./block.ts"
 import { verifyCertificate, voteIn, votesOf, type Certificate } from "./certificate.ts"
@@ -77,6 +77,7 @@ export function createConsensus(
     nextSeq: 1,
     armedMs: undefined,
     building: 0,
+    takeBytes: TAKE_BYTES_START,
     resentMs: nowMs,
     fetching: undefined,
     fetchedMs: Number.NEGATIVE_INFINITY,

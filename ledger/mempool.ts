@@ -10,7 +10,6 @@ import { equalBytes } from "../protocol/bytes.ts"
 import { batchBytes, encodeEntry, type Batch } from "../protocol/entry.ts"
 import {
   BLOCK_BATCHES_MAX,
-  BLOCK_BYTES_MAX,
   MEMPOOL_BYTES_MAX,
   MEMPOOL_SUBMITTER_BYTES_MAX,
 } from "../protocol/limits.ts"
@@ -88,23 +87,30 @@ export class Mempool {
   }
 
   /**
-   * Batches for one block on a head with these serials, within the block's limits. One batch of
-   * each submitter in turn, so that a long queue does not hold up a short one.
+   * Batches for one block on a head with these serials, up to `bytesMax` of them but at least one.
+   * One batch of each submitter in turn, so that a long queue does not hold up a short one;
+   * `begin`, any number from 0, moves the submitter that is first, so that a large batch does not
+   * keep the others out of a small block again and again.
    */
-  take(serials: Serials): Batch[] {
+  take(serials: Serials, bytesMax: number, begin: number): Batch[] {
     const submitters = [...this.#queues.keys()].sort((a, b) => a - b)
-    let queues = submitters.map((submitter) => this.#ready(submitter, serials))
+    const ready = submitters
+      .map((submitter) => this.#ready(submitter, serials))
+      .filter(({ length }) => length > 0)
+    const first = ready.length === 0 ? 0 : begin % ready.length
+    let queues = [...ready.slice(first), ...ready.slice(0, first)]
     const taken: Batch[] = []
     let bytes = 0
     for (let turn = 0; queues.length > 0; turn++) {
-      queues = queues.filter((queue) => turn < queue.length)
-      for (const queue of queues) {
+      queues = queues.filter((queue) => {
         const batch = queue[turn]
-        if (batch === undefined) continue
-        bytes += batchesBytes([batch])
-        if (taken.length === BLOCK_BATCHES_MAX || bytes > BLOCK_BYTES_MAX) return taken
+        if (batch === undefined || taken.length === BLOCK_BATCHES_MAX) return false
+        const length = batchesBytes([batch])
+        if (taken.length > 0 && bytes + length > bytesMax) return false
+        bytes += length
         taken.push(batch)
-      }
+        return true
+      })
     }
     return taken
   }

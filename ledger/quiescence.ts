@@ -15,6 +15,7 @@ import {
   TIP_DELTAS,
   VIEW_DELTAS,
 } from "../protocol/limits.ts"
+import { roundsSinceFinal } from "./block-size.ts"
 import type { Message } from "./message.ts"
 import { heldBlock, viewOf, type ConsensusState } from "./state.ts"
 import { leaderOf } from "./validators.ts"
@@ -74,9 +75,7 @@ function endOfView(state: ConsensusState, armedMs: number): number {
  * outage lengthens nothing.
  */
 function patience(state: ConsensusState): number {
-  const { length } = state.config.validators.validators
-  const rounds = Math.floor((state.view - state.final.view - 1) / length)
-  return Math.min(2 ** rounds, PATIENCE_MAX)
+  return Math.min(2 ** roundsSinceFinal(state), PATIENCE_MAX)
 }
 
 /** R8: silent for long, while so many others were heard that a quorum is there without it. */

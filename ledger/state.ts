@@ -92,12 +92,16 @@ export type ConsensusEffect =
       readonly to?: number
       readonly except?: number
     }
-  /** Build a block of what waits, or an empty closing one, then answer `blockBuilt`. */
+  /**
+   * Build a block of what waits, about `bytesMax` of it, or an empty closing one, then answer
+   * `blockBuilt`.
+   */
   | {
       readonly type: "buildBlock"
       readonly view: number
       readonly parent: Place
       readonly isClosing: boolean
+      readonly bytesMax: number
     }
   /** Judge a block whose parent was judged before, then answer `blockChecked`. */
   | { readonly type: "checkBlock"; readonly block: Block; readonly hash: Uint8Array }
@@ -191,6 +195,8 @@ export interface ConsensusState {
   armedMs: number | undefined
   /** View that a block is being built for, or was; below zero: for which there was nothing. */
   building: number
+  /** Bytes of batches that our line was found to carry in time (block-size.ts). */
+  takeBytes: number
   resentMs: number
   /** Certificates that are missing for what the current view could do. */
   fetching:

@@ -15,6 +15,7 @@ import { assert } from "../protocol/assert.ts"
 import { equalBytes } from "../protocol/bytes.ts"
 import { HASH_BYTES, PROPOSAL_VIEWS_AHEAD, UNFINAL_CONTENT_MAX } from "../protocol/limits.ts"
 import { coverOf, findParent, wantAncestor, wantBlock, wantViews } from "./ancestry.ts"
+import { bytesToTake, learnSize } from "./block-size.ts"
 import { blockHash, type Block } from "./block.ts"
 import type { Certificate } from "./certificate.ts"
 import { prune } from "./delivery.ts"
@@ -63,7 +64,8 @@ export function propose(state: ConsensusState): void {
   const isClosing = isDeep || !config.hasWork(place.hash)
   if (isClosing && parent.view <= state.final.view) return
   state.building = view
-  state.out.push({ type: "buildBlock", view, parent: place, isClosing })
+  const bytesMax = bytesToTake(state)
+  state.out.push({ type: "buildBlock", view, parent: place, isClosing, bytesMax })
 }
 
 /** A certified block that was judged here, or the delivered one; undefined while it is not. */
@@ -275,6 +277,7 @@ function onNotarized(state: ConsensusState, certificate: Certificate, nowMs: num
 /** R5: on a nullify certificate of this or a later view, goes on. */
 function onNullified(state: ConsensusState, certificate: Certificate, nowMs: number): void {
   const { view } = certificate
+  learnSize(state, certificate)
   dropProposal(state, view)
   if (view < state.view) return
   logCertificate(state, certificate)
@@ -284,6 +287,7 @@ function onNullified(state: ConsensusState, certificate: Certificate, nowMs: num
 /** R6: on a finalize certificate its block and all below it are final. */
 function onFinalized(state: ConsensusState, certificate: Certificate, nowMs: number): void {
   const { view, blockHash: hash } = certificate
+  learnSize(state, certificate)
   if (view > state.final.view) {
     state.final = { view, hash, certificate }
     raiseTip(state, view, hash, nowMs)

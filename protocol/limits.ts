@@ -154,11 +154,14 @@ export const ENTRY_HEAD_BYTES = 54
 /** Head and payload of one entry; the bundle format counts in u16. */
 export const ENTRY_BYTES_MAX = 65_535
 export const BATCH_ENTRIES_MAX = 256
-export const BATCH_BYTES_MAX = 1 * MIB
+export const BATCH_BYTES_MAX = 66 * KIB
 export const BLOCK_HEADER_BYTES = 166
-/** Batches in a block, all together, in bytes. */
+/** Batches in a block; what a leader takes, or one in any case: at most, at first, at least. */
 export const BLOCK_BYTES_MAX = 4 * MIB
 export const BLOCK_BATCHES_MAX = 4_096
+export const TAKE_BYTES_MAX = 1 * MIB
+export const TAKE_BYTES_START = 256 * KIB
+export const TAKE_BYTES_MIN = 16 * KIB
 export const VALIDATORS_MAX = 16
 /** Consensus bound Δ, for the whole network by its genesis: by default, at least and at most. */
 export const CONSENSUS_DELTA_MS = 500
@@ -170,9 +173,8 @@ export const STORED_BLOCK_BYTES_MAX = BLOCK_BYTES_MAX + 64 * KIB
 export const UNFINAL_BLOCKS_MAX = 256
 /** Blocks in one catch-up answer. */
 export const BLOCKS_PER_ANSWER_MAX = 256
-/** Batches that wait for a block, all submitters together, in bytes. */
+/** Batches that wait for a block, in bytes: of all submitters, and of one. */
 export const MEMPOOL_BYTES_MAX = 16 * MIB
-/** Batches of one submitter that wait for a block, in bytes. */
 export const MEMPOOL_SUBMITTER_BYTES_MAX = 2 * MIB
 /** Batches of one peer that are verified in a second and turn out to be of no use. */
 export const VAIN_BATCHES_PER_S_MAX = 64
@@ -197,11 +199,10 @@ export const TIP_DELTAS = 4
 export const SKIP_MS = 30 * SECOND_MS
 /** Interval of the heartbeat, in which validators tell their final view. */
 export const HEARTBEAT_MS = 10 * SECOND_MS
-/** Views that one message may ask certificates of. */
-export const FETCH_VIEWS_MAX = 32
 /** After so many forged messages of a validator within Δ, the rest of its Δ is not read. */
 export const FORGERIES_PER_DELTA_MAX = 4
-/** Messages in one packet between validators. */
+/** Views that one message may ask certificates of, and messages in one packet. */
+export const FETCH_VIEWS_MAX = 32
 export const PACKET_MESSAGES_MAX = 64
 /** Packets under way to one validator, and messages that wait for a place among them. */
 export const PACKETS_IN_FLIGHT_MAX = 8
@@ -210,7 +211,7 @@ export const PACKET_QUEUE_MAX = 256
 export const PACKET_TIMEOUT_MS = 2 * SECOND_MS
 /** Large blocks that wait to be sent to one validator; an older one is of no use any more. */
 export const BLOCK_QUEUE_MAX = 2
-/** Batches that are submitted or sent on together, in bytes; the largest batches go alone. */
+/** Batches that are submitted together, in bytes; the largest batch fits. */
 export const SUBMIT_BYTES = 256 * KIB
 /** Evidence that is kept against one validator. */
 export const EVIDENCE_PER_SIGNER_MAX = 16
@@ -429,9 +430,8 @@ export const STORE_SLICE_ENTRIES = 256
 export const STORE_SLICE_BYTES = 1 * MIB
 /** Kept on disk for the day when the disk is full: LevelDB cannot reopen without some room. */
 export const STORE_BALLAST_BYTES = 16 * MIB
-/** Below this share of free space the store takes nothing but urgent writes and deletions. */
+/** Below these shares of free space bulk writes end, and small ones that are not urgent as well. */
 export const STORE_BULK_FREE_PERCENT = 10
-/** Below this share of free space ordinary small writes end as well. */
 export const STORE_FREE_PERCENT = 5
 /** From this size on a write is bulk. */
 export const STORE_BULK_BYTES = 64 * KIB

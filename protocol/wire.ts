@@ -47,7 +47,8 @@ export const PROTOCOLS = {
   submit: {
     id: "/tarbarta/submit/1",
     lane: "urgent",
-    requestBytesMax: limits.BATCH_BYTES_MAX + limits.MESSAGE_HEAD_BYTES_MAX,
+    requestBytesMax:
+      limits.SUBMIT_BYTES + limits.SUBMIT_BATCHES_MAX * limits.MESSAGE_HEAD_BYTES_MAX,
     answerBytesMax: limits.STATUS_BYTES_MAX,
     timeoutMs: limits.REQUEST_TIMEOUT_MS,
   },

@@ -10,13 +10,16 @@
 import { bytesToHex } from "@noble/hashes/utils.js"
 import type { Block } from "../../ledger/block.ts"
 import { buildBlock, checkBlock, isTimely, type ChainHead } from "../../ledger/chain.ts"
-import type { Verdict } from "../../ledger/state.ts"
+import type { ConsensusEffect, Verdict } from "../../ledger/state.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
 import type { Suite } from "../../protocol/suite.ts"
 import type { Finality } from "./finality.ts"
 import type { Intake } from "./intake.ts"
 import type { LedgerLog } from "./submitter.ts"
+
+/** What consensus asks for when we lead. */
+export type WantedBlock = Extract<ConsensusEffect, { type: "buildBlock" }>
 
 interface Held {
   readonly head: ChainHead
@@ -60,12 +63,15 @@ export class Heads {
   }
 
   /** Builds a block of what waits, or a closing one; undefined when there is nothing. */
-  build(parent: Uint8Array, view: number, isClosing: boolean, nowMs: number): Block | undefined {
+  build(wanted: WantedBlock, nowMs: number): Block | undefined {
     const { suite, intake, log } = this.#parts
+    const { view, isClosing, bytesMax } = wanted
+    const parent = wanted.parent.hash
     const head = this.of(parent)
     if (head === undefined) return undefined
     const mayTake = !isClosing && this.isGoverned(parent)
-    const batches = mayTake ? intake.mempool.take(head.serials) : []
+    const begin = firstTurn(parent, view)
+    const batches = mayTake ? intake.mempool.take(head.serials, bytesMax, begin) : []
     if (batches.length === 0 && !isClosing) return undefined
     const block = buildBlock(suite, head, view, batches, nowMs)
     try {
@@ -122,4 +128,12 @@ export class Heads {
     const governedHeight = governs ? head.height : below
     this.#held.set(bytesToHex(head.hash), { head, governedHeight })
   }
+}
+
+/**
+ * Whose turn is first in a block (LEDGER §3.2): by the hash below, so that no rhythm of views suits
+ * anybody; by the view as well, so that another is first where the last attempt was in vain.
+ */
+function firstTurn(parent: Uint8Array, view: number): number {
+  return new DataView(parent.buffer, parent.byteOffset).getUint32(0) + view
 }

@@ -123,15 +123,13 @@ export class Intake {
     return key !== undefined && equalBytes(key, submitKey)
   }
 
-  /** Batches that the next block could take, up to `bytesMax` of them, in submissions. */
-  waiting(bytesMax: number): Uint8Array[][] {
+  /** Batches that the next block could take, as {@link Mempool.take} has them, in submissions. */
+  waiting(bytesMax: number, begin: number): Uint8Array[][] {
     const submissions: Uint8Array[][] = []
     const open = new Map<number, Uint8Array[]>()
-    let length = 0
-    for (const batch of this.mempool.take(this.#parts.finality.head.serials)) {
+    const { serials } = this.#parts.finality.head
+    for (const batch of this.mempool.take(serials, bytesMax, begin)) {
       const bytes = encodeBatch(batch)
-      length += bytes.length
-      if (length > bytesMax) break
       const own = open.get(batch.submitter)
       if (own !== undefined && own.length < SUBMIT_BATCHES_MAX) {
         own.push(bytes)

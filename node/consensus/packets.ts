@@ -4,10 +4,12 @@
  *
  * Nothing is kept for a peer out of contact, and little for a slow one: the oldest goes first,
  * because what is still needed is said again. Blocks that would hold up votes and signals travel on
- * the bulk lane.
+ * the bulk lane. A proposal that is under way is not sent beside itself, and what waits is dropped
+ * for a newer one: a slow line has nothing to spare for what nobody can vote for any more.
  */
 
-import { encodePacket, PACKET_HEAD_BYTES } from "../../ledger/message.ts"
+import type { Block } from "../../ledger/block.ts"
+import { encodePacket, PACKET_HEAD_BYTES, type Message } from "../../ledger/message.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
 import {
   BLOCK_QUEUE_MAX,
@@ -34,6 +36,19 @@ export interface PacketsParts {
   readonly onBug: (error: unknown) => void
 }
 
+/** An encoded message, and the block if it proposes one. */
+interface Item {
+  readonly bytes: Uint8Array
+  readonly proposed: Block | undefined
+}
+
+/** Where a message goes, and what it was before it was encoded. */
+interface Addressed {
+  readonly to?: number
+  readonly except?: number
+  readonly message?: Message
+}
+
 /** What waits for one validator, and how much is on its way. */
 interface Lane {
   readonly protocol: ProtocolSpec
@@ -42,8 +57,10 @@ interface Lane {
   readonly inFlightMax: number
   /** After which a packet gives up its place; it may arrive all the same. */
   readonly timeoutMs: number
-  queue: Uint8Array[]
+  queue: Item[]
   inFlight: number
+  /** Blocks of proposals that are on their way. */
+  readonly underWay: Set<Block>
 }
 
 interface Line {
@@ -71,13 +88,20 @@ export class Packets {
   }
 
   /** Puts an encoded message into the next packet for some, or for all but one. */
-  add(message: Uint8Array, to: { readonly to?: number; readonly except?: number }): void {
-    const isSmall = PACKET_HEAD_BYTES + message.length <= FRAME_BYTES_MAX
+  add(bytes: Uint8Array, { to, except, message }: Addressed): void {
+    const isSmall = PACKET_HEAD_BYTES + bytes.length <= FRAME_BYTES_MAX
+    const proposed = message?.type === "proposal" ? message.block : undefined
     for (const [index, line] of this.#lines.entries()) {
-      if (line === undefined || index === to.except) continue
-      if (to.to !== undefined && to.to !== index) continue
+      if (line === undefined || index === except) continue
+      if (to !== undefined && to !== index) continue
       const lane = isSmall ? line.votes : line.blocks
-      lane.queue.push(message)
+      if (proposed !== undefined) {
+        if (lane.underWay.has(proposed)) continue
+        for (const other of [line.votes, line.blocks]) {
+          other.queue = other.queue.filter((item) => item.proposed === undefined)
+        }
+      }
+      lane.queue.push({ bytes, proposed })
       if (lane.queue.length > lane.queueMax) lane.queue.shift()
     }
   }
@@ -99,31 +123,34 @@ export class Packets {
 
   #pump(peer: PeerKey, lane: Lane): void {
     while (lane.queue.length > 0 && lane.inFlight < lane.inFlightMax) {
-      const messages: Uint8Array[] = []
+      const items: Item[] = []
       let length = PACKET_HEAD_BYTES
-      for (const message of lane.queue) {
-        length += message.length
-        if (messages.length === PACKET_MESSAGES_MAX || length > lane.bytesMax) break
-        messages.push(message)
+      for (const item of lane.queue) {
+        length += item.bytes.length
+        if (items.length === PACKET_MESSAGES_MAX || length > lane.bytesMax) break
+        items.push(item)
       }
-      lane.queue = lane.queue.slice(messages.length)
+      lane.queue = lane.queue.slice(items.length)
       lane.inFlight += 1
-      this.#send(peer, lane, messages).catch(this.#parts.onBug)
+      this.#send(peer, lane, items).catch(this.#parts.onBug)
     }
   }
 
-  async #send(peer: PeerKey, lane: Lane, messages: readonly Uint8Array[]): Promise<void> {
+  async #send(peer: PeerKey, lane: Lane, items: readonly Item[]): Promise<void> {
     const { transport, epoch, finalView, run, onAnswer } = this.#parts
+    const messages = items.map(({ bytes }) => bytes)
     const packet = encodePacket({ epoch, finalView: finalView(), run }, messages)
     this.sentBytes += packet.length
+    const { timeoutMs, underWay } = lane
+    for (const { proposed } of items) if (proposed !== undefined) underWay.add(proposed)
     try {
-      const { timeoutMs } = lane
       onAnswer(peer, await transport.request(peer, lane.protocol, packet, { timeoutMs }))
     } catch (error) {
       // Lost, as on any line; what is still needed is said again.
       if (!(error instanceof TarbartaError)) throw error
     } finally {
       lane.inFlight -= 1
+      for (const { proposed } of items) if (proposed !== undefined) underWay.delete(proposed)
       this.#pump(peer, lane)
     }
   }
@@ -131,5 +158,6 @@ export class Packets {
 
 function laneOf(protocol: ProtocolSpec, queueMax: number, inFlightMax: number): Lane {
   const { requestBytesMax: bytesMax, timeoutMs } = protocol
-  return { protocol, bytesMax, queueMax, inFlightMax, timeoutMs, queue: [], inFlight: 0 }
+  const underWay = new Set<Block>()
+  return { protocol, bytesMax, queueMax, inFlightMax, timeoutMs, queue: [], inFlight: 0, underWay }
 }

@@ -3,7 +3,7 @@
  */
 
 import { TarbartaError } from "../../protocol/errors.ts"
-import { SUBMIT_BYTES } from "../../protocol/limits.ts"
+import { PACKET_TIMEOUT_MS, TAKE_BYTES_MIN } from "../../protocol/limits.ts"
 import { encodeSubmitRequest, PROTOCOLS } from "../../protocol/wire.ts"
 import type { PeerKey, Transport } from "../network/transport.ts"
 import type { Intake } from "./intake.ts"
@@ -19,22 +19,37 @@ export interface ResubmissionParts {
 
 export class Resubmission {
   readonly #parts: ResubmissionParts
+  /** Validators that the last batches are still on their way to. */
+  readonly #busy = new Set<PeerKey>()
+  #turn = 0
 
   constructor(parts: ResubmissionParts) {
     this.#parts = parts
   }
 
+  /** Little at a time, each time of others: the line has votes and blocks to carry as well. */
   send(): void {
     const { transport, intake, peers, onBug } = this.#parts
-    const requests = intake.waiting(SUBMIT_BYTES).map(encodeSubmitRequest)
+    const requests = intake.waiting(TAKE_BYTES_MIN, this.#turn++).map(encodeSubmitRequest)
     const connected = new Set(transport.connected(PROTOCOLS.submit.lane))
     for (const peer of peers) {
-      if (peer === undefined || !connected.has(peer)) continue
-      for (const request of requests) {
-        transport.request(peer, PROTOCOLS.submit, request).catch((error: unknown) => {
-          // Lost or refused: its submitter sends it too, and we shall again.
-          if (!(error instanceof TarbartaError)) onBug(error)
-        })
+      if (peer === undefined || !connected.has(peer) || this.#busy.has(peer)) continue
+      this.#busy.add(peer)
+      this.#sendTo(peer, requests).catch(onBug)
+    }
+  }
+
+  async #sendTo(peer: PeerKey, requests: readonly Uint8Array[]): Promise<void> {
+    const { transport } = this.#parts
+    const options = { timeoutMs: PACKET_TIMEOUT_MS }
+    const outcomes = await Promise.allSettled(
+      requests.map(async (request) => transport.request(peer, PROTOCOLS.submit, request, options)),
+    )
+    this.#busy.delete(peer)
+    for (const outcome of outcomes) {
+      // Lost or refused: its submitter sends it too, and we shall again.
+      if (outcome.status === "rejected" && !(outcome.reason instanceof TarbartaError)) {
+        throw outcome.reason
       }
     }
   }

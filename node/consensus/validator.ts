@@ -36,7 +36,7 @@ import type { BlockStore } from "../store/blocks.ts"
 import { keptOperations } from "./blame.ts"
 import { BlockPace } from "./block-pace.ts"
 import type { Finality } from "./finality.ts"
-import { Heads } from "./heads.ts"
+import { Heads, type WantedBlock } from "./heads.ts"
 import { Intake } from "./intake.ts"
 import { Journal } from "./journal.ts"
 import { OwnRun, type ValidatorKeys } from "./own-run.ts"
@@ -100,7 +100,7 @@ export class Validator {
   #isRefused = false
   /** Messages that wait for their record. */
   #held: (Extract<ConsensusEffect, { type: "send" }> & { readonly bytes: Uint8Array })[] = []
-  #wanted: { readonly view: number; readonly parent: Place } | undefined
+  #wanted: WantedBlock | undefined
   /** Blocks whose judgement waits for the directory. */
   #parked: Extract<ConsensusEffect, { type: "checkBlock" }>[] = []
   #timer: Timer | undefined
@@ -327,8 +327,8 @@ export class Validator {
         this.#send(effect)
         return
       case "buildBlock":
-        this.#wanted = { view: effect.view, parent: effect.parent }
-        if (effect.isClosing) this.#build(true)
+        this.#wanted = effect
+        if (effect.isClosing) this.#build()
         else this.#pace.ask()
         return
       case "checkBlock":
@@ -397,21 +397,20 @@ export class Validator {
 
   #collected(): void {
     try {
-      this.#build(false)
+      this.#build()
       this.#work()
     } catch (error) {
       this.#fail(error)
     }
   }
 
-  #build(isClosing: boolean): void {
+  #build(): void {
     const wanted = this.#wanted
     if (wanted === undefined || !this.#isRunning) return
     this.#wanted = undefined
-    const { view, parent } = wanted
-    const block = this.#heads.build(parent.hash, view, isClosing, this.#parts.clock.now())
+    const block = this.#heads.build(wanted, this.#parts.clock.now())
     if (block !== undefined) this.#pace.seen()
-    this.#events.push({ type: "blockBuilt", view, block })
+    this.#events.push({ type: "blockBuilt", view: wanted.view, block })
   }
 
   #judge(effect: Extract<ConsensusEffect, { type: "checkBlock" }>): void {

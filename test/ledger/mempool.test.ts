@@ -22,7 +22,7 @@ describe("the mempool", () => {
       batch(LISBON, 5),
       batch(NAIROBI, 2),
     )
-    const taken = mempool.take(NONE).map((one) => [one.submitter, one.firstSeq])
+    const taken = mempool.take(NONE, BLOCK_BYTES_MAX, 0).map((one) => [one.submitter, one.firstSeq])
     expect(taken).toEqual([
       [LISBON, 1],
       [NAIROBI, 1],
@@ -30,7 +30,9 @@ describe("the mempool", () => {
       [NAIROBI, 2],
       [LISBON, 5],
     ])
-    const later = mempool.take(new Map([[LISBON, 4]])).map((one) => one.firstSeq)
+    const later = mempool
+      .take(new Map([[LISBON, 4]]), BLOCK_BYTES_MAX, 0)
+      .map((one) => one.firstSeq)
     expect(later).toEqual([5, 1, 2])
   })
 
@@ -54,9 +56,9 @@ describe("the mempool", () => {
   it("takes the same entries cut anew in place of what waits, if they begin where a batch does", () => {
     const mempool = filled(batch(LISBON, 1, 2), batch(LISBON, 3), batch(LISBON, 4))
     expect(mempool.add(batch(LISBON, 3, 5), NONE)).toBe("added")
-    expect(mempool.take(NONE).map((one) => one.firstSeq)).toEqual([1, 3])
+    expect(mempool.take(NONE, BLOCK_BYTES_MAX, 0).map((one) => one.firstSeq)).toEqual([1, 3])
     expect(mempool.nextSerial(LISBON, NONE)).toBe(8)
-    expect(mempool.bytes).toBe(batchesBytes(mempool.take(NONE)))
+    expect(mempool.bytes).toBe(batchesBytes(mempool.take(NONE, BLOCK_BYTES_MAX, 0)))
     expect(refusal(() => mempool.add(batch(LISBON, 2, 9), NONE))).toBe("MEMPOOL_SERIAL")
   })
 
@@ -64,13 +66,15 @@ describe("the mempool", () => {
     const mempool = filled(batch(LISBON, 1, 2))
     const other = signed([{ ...message(LISBON, 2), timeMs: 5 }, message(LISBON, 3)])
     expect(refusal(() => mempool.add(other, NONE))).toBe("MEMPOOL_CONFLICT")
-    expect(mempool.take(NONE)).toEqual([batch(LISBON, 1, 2)])
+    expect(mempool.take(NONE, BLOCK_BYTES_MAX, 0)).toEqual([batch(LISBON, 1, 2)])
   })
 
   it("forgets what became final and drops what no longer joins it", () => {
     const mempool = filled(batch(LISBON, 1, 2), batch(LISBON, 3, 2), batch(NAIROBI, 1))
     mempool.forget(new Map([[LISBON, 2]]))
-    expect(mempool.take(new Map([[LISBON, 2]])).map((one) => one.firstSeq)).toEqual([3, 1])
+    expect(
+      mempool.take(new Map([[LISBON, 2]]), BLOCK_BYTES_MAX, 0).map((one) => one.firstSeq),
+    ).toEqual([3, 1])
     mempool.forget(new Map([[LISBON, 3]]))
     expect(mempool.hasWork(new Map([[LISBON, 3]]))).toBe(true)
     mempool.forget(
@@ -81,6 +85,24 @@ describe("the mempool", () => {
     )
     expect(mempool.bytes).toBe(0)
     expect(mempool.hasWork(NONE)).toBe(false)
+  })
+
+  it("gives what fits into a small block, and one batch in any case", () => {
+    const large = signed([governance(LISBON, 1, new Uint8Array(60_000))])
+    const mempool = filled(large, batch(NAIROBI, 1), batch(NAIROBI, 2))
+    const two = batchesBytes([batch(NAIROBI, 1), batch(NAIROBI, 2)])
+    expect(mempool.take(NONE, 1, 0)).toEqual([large])
+    expect(mempool.take(NONE, batchesBytes([large]), 0)).toEqual([large])
+    expect(mempool.take(NONE, two - 1, 1)).toEqual([batch(NAIROBI, 1)])
+    expect(mempool.take(NONE, two, 1)).toEqual([batch(NAIROBI, 1), batch(NAIROBI, 2)])
+  })
+
+  it("lets another submitter be first in the next attempt, whatever waits of the others", () => {
+    const heavy = (rid: number): ReturnType<typeof batch> =>
+      signed([governance(rid, 1, new Uint8Array(60_000))])
+    const mempool = filled(heavy(CAPITAL), heavy(LISBON), batch(NAIROBI, 1))
+    const firsts = [7, 8, 9].map((begin) => mempool.take(NONE, 1_000, begin)[0]?.submitter)
+    expect(new Set(firsts)).toEqual(new Set([CAPITAL, LISBON, NAIROBI]))
   })
 
   it("bounds what one submitter may have waiting, and what one block takes", () => {
@@ -95,7 +117,7 @@ describe("the mempool", () => {
     }
     expect(mempool.bytes).toBeLessThanOrEqual(3 * MEMPOOL_SUBMITTER_BYTES_MAX)
     expect(mempool.bytes).toBeGreaterThan(3 * MEMPOOL_SUBMITTER_BYTES_MAX - 3 * 61_000)
-    const taken = mempool.take(NONE)
+    const taken = mempool.take(NONE, BLOCK_BYTES_MAX, 0)
     expect(batchesBytes(taken)).toBeLessThanOrEqual(BLOCK_BYTES_MAX)
     expect(batchesBytes(taken)).toBeGreaterThan(BLOCK_BYTES_MAX - 61_000)
   })

@@ -1,4 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest"
+import { quorumLine, stateLine } from "../../cli/ledger-state.ts"
+import { Terminal } from "../../cli/terminal.ts"
 import { decodeEvidence } from "../../ledger/evidence.ts"
 import { encodeMessage, encodePacket } from "../../ledger/message.ts"
 import { signVote } from "../../ledger/vote.ts"
@@ -8,7 +10,11 @@ import type { Transport } from "../../node/network/transport.ts"
 import { PROTOCOLS } from "../../protocol/wire.ts"
 import { named } from "../support/ledger.ts"
 import { LedgerWorld } from "../support/ledgers.ts"
+import { RecordedScreen } from "../support/screen.ts"
 
+const [out, errors] = [new RecordedScreen(), new RecordedScreen()]
+const english = new Terminal({ isJson: false, language: "en", out, errors })
+const bengali = new Terminal({ isJson: false, language: "bn", out, errors })
 const POSTS = 5
 const SECOND_MS = 1_000
 const MINUTE_MS = 60 * SECOND_MS
@@ -62,6 +68,24 @@ describe("the ledger's state", () => {
     expect(mission).toMatchObject({ isValidator: false, finalView: status.finalView })
     expect([mission.vote, mission.view]).toEqual([undefined, undefined])
     expect(ledgerWarnings(mission)).toEqual([])
+  })
+
+  it("is not called well while views pass with a quorum and nothing becomes final", async () => {
+    await world.during(world.node(4).submit())
+    await world.untilQuiet(MINUTE_MS)
+    const idle = await statusAt(1)
+    const { finalView } = idle
+    const round = { ...idle, view: finalView + 5, pending: 3 }
+    expect(stateLine(english, round)).toContain("nothing becomes final though a quorum votes: 4")
+    expect(quorumLine(english, round)).toBe(
+      "4 of 4 validators are heard; 3 are needed: enough, but nothing has become final in 4 views",
+    )
+    expect(stateLine(bengali, round)).toContain("কিছুই চূড়ান্ত হচ্ছে না")
+    const less = { ...round, view: finalView + 4 }
+    expect(stateLine(english, less)).toBe("entries of this node that wait for the next block: 3")
+    expect(quorumLine(english, less)).toContain("the ledger goes on")
+    const alone = { ...round, quorum: { ...idle.quorum, heard: 2, isMet: false } }
+    expect(stateLine(english, alone)).toContain("stands still")
   })
 
   it("tells one that has no link from one that is linked and silent, on a validator alone", async () => {

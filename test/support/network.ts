@@ -1,7 +1,8 @@
 /**
  * A simulated network: the {@link Transport} of many peers in one process, on a virtual clock.
  *
- * Links have a delay and may lose whole requests or answers; groups can be cut from each other and
+ * Links have a delay and may lose whole requests or answers; a machine's uplink may be narrow, and
+ * then all that it sends leaves one after another. Groups can be cut from each other and
  * peers crash. Two machines may have one key: as with the real transport, the one that dialled last
  * has the contact, and the other dials anew. Everything that happens goes into a trace, which is the same for the same seed.
  * What the real transport promises holds here too: only mutual members talk, requests of one
@@ -60,7 +61,13 @@ export interface SimulatedNetworkOptions {
   readonly link?: Partial<Link>
 }
 
-const PERFECT: Link = { delayMs: 1, jitterMs: 0, requestLoss: 0, answerLoss: 0 }
+const PERFECT: Link = {
+  delayMs: 1,
+  bytesPerSecond: Number.POSITIVE_INFINITY,
+  jitterMs: 0,
+  requestLoss: 0,
+  answerLoss: 0,
+}
 /** Neither side notices a cut cable before its link check fails. */
 const CUT_NOTICE_MS = 2 * KEEPALIVE_URGENT_MS
 /** Longest gap between the first packets of two eager dials. */

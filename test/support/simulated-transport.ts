@@ -18,6 +18,8 @@ import { TarbartaError } from "../../protocol/errors.ts"
 /** One direction between two peers. */
 export interface Link {
   readonly delayMs: number
+  /** What a machine sends leaves one after another, all its links together. */
+  readonly bytesPerSecond: number
   /** Added to the delay, uniform in 0 … jitterMs. */
   readonly jitterMs: number
   /** Probability, 0 … 1, that a whole request vanishes. */
@@ -80,6 +82,8 @@ export class SimulatedTransport implements Transport {
   /** When the last message of a stream arrives: the next may not overtake it. */
   readonly #arrivals = new Map<string, number>()
   #members = new Map<PeerKey, Member>()
+  /** When all that was sent so far has left. */
+  #sentMs = 0
   #state: "new" | "running" | "stopped" | "crashed" | "off" = "new"
 
   constructor(network: Wires, self: PeerKey, machine: string) {
@@ -240,13 +244,14 @@ export class SimulatedTransport implements Transport {
     const what = `${protocol.id} ${short(self)}>${short(peer)}`
     network.note(`request ${what} ${message.length} B`)
     if (this.#isLost(self, peer, "requestLoss")) return this.#lose(`request ${what}`)
-    await this.#travel(self, target, `${protocol.id} ask`)
+    await this.#travel(self, target, `${protocol.id} ask`, message.length)
     if (!target.isRunning || network.isCut(this.place, target.place))
       return this.#lose(`request ${what}`)
     const answer = await target.#serve(this, protocol, message)
     if (!target.isRunning) return this.#lose(`answer ${what}`)
     if (this.#isLost(peer, self, "answerLoss")) return this.#lose(`answer ${what}`)
-    await target.#travel(peer, this, `${protocol.id} answer`)
+    const length = answer instanceof Error ? 0 : answer.length
+    await target.#travel(peer, this, `${protocol.id} answer`, length)
     if (!this.isRunning || network.isCut(this.place, target.place))
       return this.#lose(`answer ${what}`)
     network.counts.answers += 1
@@ -293,10 +298,12 @@ export class SimulatedTransport implements Transport {
     this.#network.note(`lost ${what}`)
   }
 
-  #travel(from: PeerKey, to: SimulatedTransport, stream: string): Promise<void> {
+  #travel(from: PeerKey, to: SimulatedTransport, stream: string, bytes: number): Promise<void> {
     const { clock } = this.#network
     const key = `${to.place} ${stream}`
-    const earliest = clock.monotonicMs() + this.#network.delayMs(from, to.self)
+    const { bytesPerSecond } = this.#network.link(from, to.self)
+    this.#sentMs = Math.max(this.#sentMs, clock.monotonicMs()) + (bytes * 1_000) / bytesPerSecond
+    const earliest = this.#sentMs + this.#network.delayMs(from, to.self)
     const atMs = Math.max(earliest, this.#arrivals.get(key) ?? 0)
     this.#arrivals.set(key, atMs)
     return new Promise((resolve) => {

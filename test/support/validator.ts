@@ -104,7 +104,7 @@ export class TestValidator {
     for (const effect of effects) {
       if (effect.type === "persist") this.handle({ type: "persisted", seq: effect.seq })
       if (effect.type === "checkBlock") this.#check(effect.block)
-      if (effect.type === "buildBlock") this.#build(effect.view, effect.parent.hash)
+      if (effect.type === "buildBlock") this.#build(effect)
     }
   }
 
@@ -168,9 +168,11 @@ export class TestValidator {
     this.handle({ type: "blockChecked", hash, verdict: "valid" })
   }
 
-  #build(view: number, parent: Uint8Array): void {
-    const head = this.#headAt(parent)
-    const block = buildBlock(suite, head, view, this.mempool.take(head.serials), NOON_MS)
+  #build(effect: Extract<ConsensusEffect, { type: "buildBlock" }>): void {
+    const { view, parent, bytesMax } = effect
+    const head = this.#headAt(parent.hash)
+    const batches = this.mempool.take(head.serials, bytesMax, 0)
+    const block = buildBlock(suite, head, view, batches, NOON_MS)
     const after = checkProposal(suite, head, block, submitKeyOf, NOON_MS)
     this.#heads.set(bytesToHex(after.hash), after)
     this.handle({ type: "blockBuilt", view, block })

@@ -28,7 +28,7 @@ describe("a submission", () => {
     const scene = intake()
     expect(scene.submit(some)).toEqual({ next: 6, isNew: true })
     expect(scene.submit(some)).toEqual({ next: 6, isNew: false })
-    expect(scene.waiting(10_000)).toEqual([some])
+    expect(scene.waiting(10_000, 0)).toEqual([some])
   })
 
   it("is taken up to a hole, and up to a batch of somebody else", () => {
@@ -54,7 +54,7 @@ describe("a submission", () => {
       scene.submit(bytes(batch(LISBON, seq)))
     }
     scene.submit(bytes(batch(NAIROBI, 1)))
-    const submissions = scene.waiting(1_000_000)
+    const submissions = scene.waiting(1_000_000, 0)
     expect(submissions.map(({ length }) => length)).toEqual([SUBMIT_BATCHES_MAX, 1, 1])
     const other = intake()
     for (const batches of submissions) expect(other.submit(batches).isNew).toBe(true)
