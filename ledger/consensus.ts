@@ -16,7 +16,7 @@ import { TAKE_BYTES_START, VOTE_VIEWS_AHEAD, VOTE_VIEWS_BEHIND } from "../protoc
 import { sendFetches } from "./ancestry.ts"
 import { blockHash, type Block } from "./block.ts"
 import { verifyCertificate, voteIn, votesOf, type Certificate } from "./certificate.ts"
-import { deliver, forgetBelow } from "./delivery.ts"
+import { deliver, forgetBelow, keptCertificates } from "./delivery.ts"
 import { LedgerError } from "./errors.ts"
 import { countForgery, isShunned } from "./forgery.ts"
 import { arm, giveUp, greet, nextDeadline, repeat } from "./quiescence.ts"
@@ -181,7 +181,11 @@ function onAdopted(
       return
     }
   }
-  if (place.height > state.delivered.height) forgetBelow(state, place)
+  if (place.height > state.delivered.height) {
+    const kept = keptCertificates(state, place.view)
+    if (kept.length > 0) state.out.push({ type: "keep", certificates: kept })
+    forgetBelow(state, place)
+  }
   const certificate = certificates.at(-1)
   if (certificate === undefined || certificate.view <= state.final.view) return
   onCertificate(state, certificate, undefined, nowMs)

@@ -31,7 +31,7 @@ export function deliver(state: ConsensusState): void {
     blocks.unshift({ block, certificate: finality, links })
     links = [header, ...links]
   }
-  state.out.push({ type: "deliver", blocks, kept: keptCertificates(state) })
+  state.out.push({ type: "deliver", blocks, kept: keptCertificates(state, state.final.view) })
   const last = chain[0]
   if (last === undefined) return
   const { view, height } = last.block.header
@@ -74,11 +74,11 @@ function stop(
   state.out.push({ type: "stop", code, why })
 }
 
-/** Certificates of views up to the final one that blame would need, if there ever were a fork. */
-function keptCertificates(state: ConsensusState): Certificate[] {
+/** Certificates of views up to a final one that blame would need, if there ever were a fork. */
+export function keptCertificates(state: ConsensusState, finalView: number): Certificate[] {
   const kept: Certificate[] = []
   for (const [at, { certificates }] of state.views) {
-    if (at <= state.delivered.view || at > state.final.view) continue
+    if (at <= state.delivered.view || at > finalView) continue
     const { notarize, nullify, finalize } = certificates
     if (nullify !== undefined) kept.push(nullify)
     if (notarize !== undefined && finalize === undefined) kept.push(notarize)

@@ -114,6 +114,8 @@ export type ConsensusEffect =
       readonly blocks: readonly FinalBlock[]
       readonly kept: readonly Certificate[]
     }
+  /** Certificates that blame needs for ever, of blocks that came from elsewhere (LEDGER §8.6). */
+  | { readonly type: "keep"; readonly certificates: readonly Certificate[] }
   /** A later block is final than we have; this validator has it. */
   | { readonly type: "behind"; readonly from: number }
   /** Batches that wait may be unknown elsewhere: send them to the other validators. */

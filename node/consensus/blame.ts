@@ -2,7 +2,7 @@
  * Evidence against validators, kept and recorded (LEDGER §8.6).
  *
  * - `ledger/v/<epoch>/<signer>/<view>` evidence that this validator has seen itself
- * - `ledger/x/<epoch>/<view>/<kind>` certificates from which a fork can be blamed years later
+ * - `ledger/x/<epoch>/<view>/<kind>/<hash>` certificates from which a fork can be blamed years later
  *
  * The first contradiction of a validator goes into an entry of our own, so that every mission
  * learns of it. What stands in others' entries counts once it verifies.
@@ -17,8 +17,11 @@ import {
   type Evidence,
 } from "../../ledger/evidence.ts"
 import type { ValidatorsOf } from "../../ledger/validators.ts"
+import { bytesToHex } from "@noble/hashes/utils.js"
+import { equalBytes } from "../../protocol/bytes.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
 import { EVIDENCE_PER_SIGNER_MAX } from "../../protocol/limits.ts"
+import type { Entry } from "../../protocol/entry.ts"
 import type { Suite } from "../../protocol/suite.ts"
 import type { Database, Operation } from "../store/database.ts"
 import { numberKey } from "../store/tiles.ts"
@@ -58,10 +61,38 @@ export class Blame {
     this.#run(async () => this.#keep(evidence))
   }
 
+  /** Certificates without which a fork could not be blamed. */
+  keep(certificates: readonly Certificate[]): void {
+    this.#run(async () => this.#write(keptOperations(certificates)))
+  }
+
+  /**
+   * At the start. A crash may have come between the row of what was seen and its entry, so what
+   * nobody has recorded is recorded now. `waiting`: our own entries that are not final.
+   */
+  resume(waiting: readonly Entry[]): void {
+    this.#run(async () => {
+      const seen: Uint8Array[] = []
+      const range = { prefix: SEEN_PREFIX }
+      for await (const [, value] of this.#parts.database.range(range)) seen.push(value)
+      const told = new Set<string>()
+      for (const value of seen) {
+        const maker = makerKey(decodeEvidence(value, this.#parts.chainId))
+        const isWaiting = waiting.some(({ payload }) => equalBytes(payload, value))
+        if (!told.has(maker) && !isWaiting && !(await this.#isRecorded(maker))) {
+          await this.#parts.record(value)
+        }
+        told.add(maker)
+      }
+    })
+  }
+
   /** Two final chains: what is known of either, and what was kept, names at least f+1 liars. */
   judgeFork(certificates: readonly Certificate[]): void {
     this.#run(async () => {
-      const kept: Certificate[] = [...certificates]
+      // Whoever is asked years later has them too.
+      await this.#write(keptOperations(certificates))
+      const kept: Certificate[] = []
       for await (const [, value] of this.#parts.database.range({ prefix: KEPT_PREFIX })) {
         kept.push(decodeCertificate(value))
       }
@@ -102,7 +133,7 @@ export class Blame {
     if (count >= EVIDENCE_PER_SIGNER_MAX) return
     const value = encodeEvidence(chainId, evidence)
     const key = `${SEEN_PREFIX}${maker}/${numberKey(evidence.first.view)}`
-    await database.write([{ type: "put", key, value }], { urgent: true })
+    await this.#write([{ type: "put", key, value }])
     if (!(await this.#isRecorded(maker)) && count === 0) await record(value)
   }
 
@@ -113,7 +144,7 @@ export class Blame {
   }
 
   async #note(payload: Uint8Array, index: number): Promise<void> {
-    const { suite, chainId, database, validatorsOf } = this.#parts
+    const { suite, chainId, validatorsOf } = this.#parts
     let evidence: Evidence
     try {
       evidence = decodeEvidence(payload, chainId)
@@ -128,7 +159,11 @@ export class Blame {
     const maker = makerKey(evidence)
     if (await this.#isRecorded(maker)) return
     const key = `${RECORDED_PREFIX}${maker}/${numberKey(index)}`
-    await database.write([{ type: "put", key, value: payload }], { urgent: true })
+    await this.#write([{ type: "put", key, value: payload }])
+  }
+
+  async #write(operations: readonly Operation[]): Promise<void> {
+    await this.#parts.database.write(operations, { urgent: true })
   }
 
   #run(work: () => Promise<void>): void {
@@ -144,8 +179,10 @@ function makerKey({ first }: Evidence): string {
 /** Rows of certificates that blame may need, for the batch of the block above them. */
 export function keptOperations(kept: readonly Certificate[]): Operation[] {
   return kept.map((certificate) => {
-    const { epoch, view, kind } = certificate
-    const key = `${KEPT_PREFIX}${numberKey(epoch)}/${numberKey(view)}/${kind}`
+    const { epoch, view, kind, blockHash } = certificate
+    // Two chains have two of one view and kind.
+    const name = `${kind}/${bytesToHex(blockHash.subarray(0, 8))}`
+    const key = `${KEPT_PREFIX}${numberKey(epoch)}/${numberKey(view)}/${name}`
     return { type: "put", key, value: encodeCertificate(certificate) }
   })
 }

@@ -8,10 +8,12 @@
  * without their blocks (bundles.ts).
  */
 
+import { decodeFinalBlock } from "../../ledger/block.ts"
 import { decodeFinalHeader, type FinalHeader } from "../../ledger/bundle.ts"
 import type { Certificate } from "../../ledger/certificate.ts"
 import { verifyFinality, type ChainHead } from "../../ledger/chain.ts"
 import * as sync from "../../ledger/sync.ts"
+import { equalBytes } from "../../protocol/bytes.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
 import * as limits from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
@@ -49,6 +51,8 @@ export interface FollowerParts {
      */
     readonly onAdopted: (head: ChainHead, certificates: readonly Certificate[]) => void
   }
+  /** Two final chains: the certificates of both where they part, and what is the matter. */
+  readonly onFork: (certificates: readonly Certificate[], why: string) => void
   /** Whether entries may be fetched without their blocks; never on a validator. */
   readonly mode?: SyncMode
   /** The disk failed. */
@@ -406,10 +410,27 @@ export class Follower {
       refusal = error
     }
     await finality.commit(staged)
+    if (refusal?.code === "BLOCK_PARENT") await this.#judgeFork(query, answer)
     const last = staged.at(-1)
     const certificates = staged.map(({ final }) => final.certificate)
     if (last !== undefined) validator?.onAdopted(last.head, certificates)
     return refusal
+  }
+
+  /** A block was refused for its parent, after its certificate was verified (LEDGER §8.6). */
+  async #judgeFork({ fromHeight }: sync.BlocksQuery, answer: readonly Uint8Array[]): Promise<void> {
+    const { suite, store, log, onFork } = this.#parts
+    const { height, epoch, hash } = store.head
+    const bytes = answer[height + 1 - fromHeight]
+    if (bytes === undefined) return
+    const { block, certificate } = decodeFinalBlock(suite, bytes)
+    const { header } = block
+    const isNext = header.height === height + 1 && header.epoch === epoch
+    if (!isNext || equalBytes(header.parent, hash)) return
+    const why = `a block of height ${header.height} is final that does not stand on ours of ${height}`
+    log.warn("CONSENSUS_FORK", { height, message: why })
+    const ours = height === 0 ? [] : [(await store.finalHeader(height)).certificate]
+    onFork([...ours, certificate], why)
   }
 
   // --- trust -----------------------------------------------------------------------------------

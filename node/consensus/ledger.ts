@@ -83,6 +83,7 @@ export class Ledger {
   readonly #parts: LedgerParts
   readonly #submitter: Submitter
   readonly #voting: Voting
+  readonly #forks = new Set<string>()
   /** What other validators can make us say. */
   readonly #paced: PacedLog
   readonly #listeners = new Set<(final: Final) => void>()
@@ -187,6 +188,7 @@ export class Ledger {
       onBehind: (peer) => this.#running?.follower.catchUp(peer),
       onVoting: () => this.#running?.publisher.checkpoints.poke(),
       onEvidence: (evidence) => blame.accuse(evidence),
+      onKeep: (certificates) => blame.keep(certificates),
       onFork: (certificates) => blame.judgeFork(certificates),
       onFatal: this.#fail,
     })
@@ -203,6 +205,11 @@ export class Ledger {
         validator: { onAdopted: (head, certificates) => validator.adopted(head, certificates) },
       }),
       ...(this.#parts.sync && { mode: this.#parts.sync }),
+      onFork: (certificates, why) => {
+        blame.judgeFork(certificates)
+        this.#voting.fork(why)
+        this.#forks.add(`CONSENSUS_FORK: ${why}`)
+      },
       onFatal: this.#fail,
     })
     this.#running = {
@@ -218,6 +225,7 @@ export class Ledger {
     await this.#running.publisher.start()
     follower.start()
     await this.#submitter.start(this.rid === undefined ? 0 : store.lastSeq(this.rid))
+    blame.resume(this.pending())
   }
 
   /** What others check this ledger by. */
@@ -362,9 +370,9 @@ export class Ledger {
     return this.#live().publisher
   }
 
-  /** Cosigners of this node that ended, for its operator. */
+  /** Forks that were seen, and cosigners of this node that ended, for its operator. */
   warnings(): readonly string[] {
-    return this.#running?.publisher.warnings() ?? []
+    return [...this.#forks, ...(this.#running?.publisher.warnings() ?? [])]
   }
 
   /**

@@ -62,6 +62,8 @@ export interface ValidatorParts {
   /** A peer has a later final block. */
   readonly onBehind: (peer: PeerKey) => void
   readonly onEvidence: (evidence: Evidence) => void
+  /** Certificates that must be there if there ever is a fork. */
+  readonly onKeep: (certificates: readonly Certificate[]) => void
   /** Two final chains: these certificates and what is kept must show who lied. */
   readonly onFork: (certificates: readonly Certificate[]) => void
   /** This key must not vote any more; the node goes on as a follower. */
@@ -318,7 +320,7 @@ export class Validator {
   }
 
   #perform(effect: ConsensusEffect): void {
-    const { log, peers, onBehind, onEvidence } = this.#parts
+    const { log, peers, onBehind, onEvidence, onKeep } = this.#parts
     switch (effect.type) {
       case "persist":
         this.#journal.add(encodeRecord(effect.record), effect.seq)
@@ -336,6 +338,9 @@ export class Validator {
         return
       case "deliver":
         this.#deliver(effect.blocks, effect.kept)
+        return
+      case "keep":
+        onKeep(effect.certificates)
         return
       case "behind": {
         const peer = peers[effect.from]
@@ -355,10 +360,7 @@ export class Validator {
         log.warn(effect.code, { validator: effect.from, message: effect.why })
         return
       case "stop":
-        if (effect.code === "CONSENSUS_FORK" && this.#state !== undefined) {
-          this.#parts.onFork(heldCertificates(this.#state))
-        }
-        this.#refuse(effect.code, effect.why)
+        this.halt(effect.code, effect.why)
     }
   }
 
@@ -470,6 +472,13 @@ export class Validator {
   }
 
   // --- endings -------------------------------------------------------------------------------
+
+  /** Our votes end; of two final chains what is held here is kept for blame. */
+  halt(code: string, why: string): void {
+    const state = this.#state
+    if (code === "CONSENSUS_FORK" && state) this.#parts.onFork(heldCertificates(state))
+    this.#refuse(code, why)
+  }
 
   /** Never vote again in this run; the node follows. */
   #refuse(code: string, why: string): void {

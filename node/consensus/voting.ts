@@ -86,6 +86,11 @@ export class Voting {
     this.#validator?.stop()
   }
 
+  /** A final block is known here that does not stand on ours: this validator votes no more. */
+  fork(why: string): void {
+    this.#validator?.halt("CONSENSUS_FORK", why)
+  }
+
   /** @throws NodeError `PEER_DENIED` on a node that does not vote. */
   demand(): Validator {
     if (this.#validator !== undefined) return this.#validator

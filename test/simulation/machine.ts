@@ -192,6 +192,9 @@ export class Machine implements Actor {
         case "deliver":
           this.#deliver(effect.blocks, effect.kept)
           break
+        case "keep":
+          this.#put([], effect.certificates, () => undefined)
+          break
         case "behind":
           this.#chase(effect.from)
           break

@@ -82,6 +82,8 @@ export function describeEffect(effect: ConsensusEffect): string {
       return `checkBlock v${effect.block.header.view} ${short(effect.hash)}`
     case "deliver":
       return `deliver ${effect.blocks.map(({ block }) => `h${block.header.height}`).join(" ")}`
+    case "keep":
+      return `keep ${effect.certificates.length}`
     case "behind":
       return `behind ${effect.from}`
     case "resubmit":
@@ -159,6 +161,8 @@ export function weightOfEffect(effect: ConsensusEffect): number {
       return 13_001 + Math.round((effect.atMs ?? 0) * 1_000)
     case "behind":
       return 14_009
+    case "keep":
+      return 19_001 + effect.certificates.length
     case "resubmit":
       return 15_013
     case "evidence":

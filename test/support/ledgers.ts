@@ -230,6 +230,7 @@ export class LedgerNode {
     const simulated = this.disk.open()
     const database = new RottenDatabase(simulated, this.rotten)
     const validator = ministry.validators.find(({ rid }) => rid === this.post.rid)
+    const started = Promise.withResolvers<void>()
     const ledger = new Ledger({
       suite: ministry.suite,
       database,
@@ -255,6 +256,7 @@ export class LedgerNode {
           },
         }),
       recordEvidence: async (payload) => {
+        await started.promise
         await this.submit((seq) => this.#entry("evidence", seq, payload))
       },
       log: {
@@ -269,6 +271,7 @@ export class LedgerNode {
     this.#nextSeq = undefined
     await ledger.start()
     this.#life = { ledger, database, simulated, transport }
+    started.resolve()
     this.meet()
     await transport.start()
   }

@@ -50,6 +50,7 @@ async function behind(name: string, count: number) {
         adopted.push({ head, certificate: certificates.at(-1) })
       },
     },
+    onFork: (_, why) => failures.push(why),
     onFatal: (error) => failures.push(error),
   })
   transport.handle(PROTOCOLS.height, async (peer, request) => {

@@ -2,8 +2,10 @@ import { beforeEach, describe, expect, it } from "vitest"
 import { blockHash, decodeFinalBlock } from "../../../ledger/block.ts"
 import { encodeMessage, encodePacket } from "../../../ledger/message.ts"
 import { encodeRun, signRun } from "../../../ledger/run.ts"
+import { encodeEvidence, evidenceOf } from "../../../ledger/evidence.ts"
 import { signVote, type Vote, type VoteKind } from "../../../ledger/vote.ts"
 import type { ProtocolSpec } from "../../../node/network/transport.ts"
+import { numberKey } from "../../../node/store/tiles.ts"
 import { FORGERIES_PER_DELTA_MAX } from "../../../protocol/limits.ts"
 import { encodeBlob, PROTOCOLS } from "../../../protocol/wire.ts"
 import { LedgerWorld, type LedgerNode } from "../../support/ledgers.ts"
@@ -49,6 +51,11 @@ function voteBy(index: number, kind: VoteKind, view: number, hash: Uint8Array): 
   const blockHash = kind === "nullify" ? new Uint8Array(32) : hash
   const body = { kind, epoch: 0, view, blockHash }
   return signVote(world.ministry.net, body, index, keys.consensus.sign)
+}
+
+/** Where evidence stands that a node has seen. */
+function rowOf(signer: number, view: number): string {
+  return ["ledger/v", ...[0, signer, view].map(numberKey)].join("/")
 }
 
 /** A peer says something by hand, in the place of its node. */
@@ -324,6 +331,26 @@ describe("what a validator may not do", () => {
     expect(seen[0]?.index).toBeTypeOf("number")
     const own = await world.during(world.node(0).ledger.accusations())
     expect(own.length).toBe(1)
+  })
+
+  it("is recorded after a crash between what was seen and its entry, and only once", async () => {
+    await record()
+    const view = (world.node(0).ledger.validatorStatus()?.view ?? 0) + 1
+    const votes = ["one", "other"].map((name) => voteBy(3, "notarize", view, named(name)))
+    const [one, other] = votes
+    if (one === undefined || other === undefined) throw new Error("two votes")
+    const value = encodeEvidence(world.ministry.net, evidenceOf(one, other))
+    const node = world.node(1)
+    await world.during(node.database.write([{ type: "put", key: rowOf(3, view), value }]))
+    for (let life = 0; life < 3; life++) {
+      await world.during(node.stop())
+      await world.during(node.start())
+      await world.clock.runFor(MINUTE_MS)
+      const seen = await world.during(mission().ledger.accusations())
+      expect(seen.map(({ evidence }) => evidence.first.signer)).toEqual([3])
+    }
+    const entries = mission().finals.flatMap(({ entries: some }) => some)
+    expect(entries.filter(({ entry }) => entry.type === "evidence")).toHaveLength(1)
   })
 
   it("costs another a line in a minute for a flood of forged votes", async () => {
