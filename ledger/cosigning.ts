@@ -18,7 +18,7 @@ import {
 import { formatCheckpoint, type Checkpoint } from "./checkpoint.ts"
 import type { Cosigned, VerifiedCheckpoint } from "./cosignature.ts"
 import { LedgerError } from "./errors.ts"
-import { formatNote, type NoteKey } from "./note.ts"
+import { formatNote, type NoteKey, type NoteSignature } from "./note.ts"
 import { isQuorum, type Policy } from "./policy.ts"
 
 /** Size and root of a tree: what a cosignature is about. */
@@ -112,6 +112,16 @@ export class CheckpointPool {
     return place.signed.size > before
   }
 
+  /** True for a line that is here to the byte: it needs no verification. */
+  has(key: NoteKey, checkpoint: Checkpoint, signature: NoteSignature): boolean {
+    const place = this.#collected.get(checkpoint.size)
+    const known = place?.signed.get(markOf(key))?.signature
+    if (place === undefined || known === undefined || known.name !== signature.name) return false
+    const { origin, root } = place.checkpoint
+    const isSame = origin === checkpoint.origin && equalBytes(root, checkpoint.root)
+    return isSame && equalBytes(known.blob, signature.blob)
+  }
+
   /** What is known of a size. */
   at(size: number): VerifiedCheckpoint | undefined {
     const place = this.#collected.get(size)
@@ -172,6 +182,7 @@ function textOf({ checkpoint }: VerifiedCheckpoint, lines: readonly Cosigned[]):
   })
 }
 
+/** Type and public key as text, a letter a byte. */
 function markOf(key: NoteKey): string {
-  return `${key.type} ${key.publicKey.join()}`
+  return `${key.type} ${String.fromCharCode(...key.publicKey)}`
 }

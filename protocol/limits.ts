@@ -254,14 +254,14 @@ export const POLICY_BYTES_MAX = 512 * KIB
 export const PUBLISHED_FILE_BYTES_MAX = 17 * MIB
 /** Files of a publication that are written to the disk at the same time. */
 export const PUBLISHED_FILES_WRITING_MAX = 16
-/** Newest sizes for which a validator collects cosignatures; slots are one a key and size. */
+/** Sizes for which a validator collects cosignatures: its newest, and those that missions sign. */
 export const COSIGN_SIZES_MAX = 8
-/** Shortest interval between two ML-DSA-44 cosignatures of a validator. */
-export const COSIGN_PQ_MS = 5 * SECOND_MS
-/** Missions cosign once in so long, all the same checkpoint. */
-export const WITNESS_MS = HOUR_MS
-/** Checkpoints for which a validator collects the cosignatures of missions. */
 export const WITNESSED_SIZES_MAX = 4
+/** Shortest interval between a validator's ML-DSA-44 cosignatures, and between a mission's. */
+export const COSIGN_PQ_MS = 5 * SECOND_MS
+export const WITNESS_MS = HOUR_MS
+/** Signatures under checkpoints that a validator verifies for one peer in a second. */
+export const COSIGN_VERIFIES_MAX = 128
 /** Of so many missions one may be corrupt: 10 of 81 (LEDGER §15.5). */
 export const MISSIONS_PER_CORRUPT = 8
 /** Batches in one submission. */

@@ -7,7 +7,8 @@
  * checkpoint.
  */
 
-import type { VerifiedCheckpoint } from "../../ledger/cosignature.ts"
+import { isCosigned, medianTime } from "../../ledger/cosignature.ts"
+import type { LineCheck, VerifiedCheckpoint } from "../../ledger/cosignature.ts"
 import { CheckpointPool, checkpointText, meets, missionsText } from "../../ledger/cosigning.ts"
 import { decodeNoteText } from "../../ledger/note.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
@@ -22,6 +23,7 @@ import {
   type CheckpointKind,
 } from "../../protocol/wire.ts"
 import type { Clock } from "../clock.ts"
+import { NodeError } from "../errors.ts"
 import type { PeerKey, Transport } from "../network/transport.ts"
 import type { BlockStore } from "../store/blocks.ts"
 import type { Database } from "../store/database.ts"
@@ -67,6 +69,8 @@ export class Checkpoints {
   readonly #witnessed = new CheckpointPool(limits.WITNESSED_SIZES_MAX)
   /** The checkpoint of an hour, on a validator. */
   #hourly: { readonly hour: number; readonly checkpoint: VerifiedCheckpoint } | undefined
+  /** Signatures that were verified for each peer in a second. */
+  #spent = { second: 0, byPeer: new Map<PeerKey, number>() }
   /** Kept texts, by row. */
   readonly #kept = new Map<string, string>()
   readonly #warnings: string[] = []
@@ -92,7 +96,7 @@ export class Checkpoints {
       ask: async (peer) => this.#ask(peer, "hourly"),
       send: async (peer, text) => {
         const message = encodeNoteMessage(text)
-        if (peer === parts.self) await this.receive(message)
+        if (peer === parts.self) await this.receive(peer, message)
         else await parts.transport.request(peer, PROTOCOLS.cosign, message)
       },
       onFork,
@@ -134,19 +138,37 @@ export class Checkpoints {
 
   /**
    * Takes cosignatures: of validators, and of missions under a checkpoint that is certified in the
-   * same message.
+   * same message. What is here already is not verified again, and the rest has a bound for each
+   * peer.
    *
-   * @throws LedgerError `NOTE_*`, `CHECKPOINT_*`; ProtocolError `CODEC_*`.
+   * @throws LedgerError `NOTE_*`, `CHECKPOINT_*`; ProtocolError `CODEC_*`; NodeError `NODE_BUSY`.
    */
-  async receive(request: Uint8Array): Promise<Uint8Array> {
+  async receive(peer: PeerKey, request: Uint8Array): Promise<Uint8Array> {
     const { cosigners } = this.#parts
     if (this.#cosigner === undefined) return encodeNoteMessage("")
     const bytes = decodeNoteMessage(request, limits.CHECKPOINT_BYTES_MAX)
-    const verified = cosigners.read(decodeNoteText(bytes, "cosignatures"))
+    const check: LineCheck = (...line) => this.#knows(line) || this.#verify(peer, line)
+    const verified = cosigners.read(decodeNoteText(bytes, "cosignatures"), check)
     const names = cosigners.validatorNames()
     const certified = onlyKeys(verified, ({ name }) => names.has(name))
     if (certified.signed.length < verified.signed.length) await this.#takeMission(verified)
     return this.#cosigner.take(certified)
+  }
+
+  #knows(line: Parameters<LineCheck>): boolean {
+    return this.#cosigner?.knows(...line) === true || this.#witnessed.has(...line)
+  }
+
+  /** @throws NodeError `NODE_BUSY` for a peer whose share of this second is used up. */
+  #verify(peer: PeerKey, line: Parameters<LineCheck>): boolean {
+    const second = Math.floor(this.#parts.clock.monotonicMs() / 1_000)
+    if (this.#spent.second !== second) this.#spent = { second, byPeer: new Map() }
+    const spent = this.#spent.byPeer.get(peer) ?? 0
+    if (spent >= limits.COSIGN_VERIFIES_MAX) {
+      throw new NodeError("NODE_BUSY", "too many cosignatures came from one peer in a second")
+    }
+    this.#spent.byPeer.set(peer, spent + 1)
+    return isCosigned(this.#parts.suite, ...line)
   }
 
   /** @throws ProtocolError `CODEC_*`, `WIRE_INVALID`. */
@@ -166,24 +188,28 @@ export class Checkpoints {
 
   /** One checkpoint an hour; the first that is asked for, here or at another validator. */
   #ofHour(newest: VerifiedCheckpoint | undefined): string | undefined {
-    const hour = this.#hourNow()
-    if (newest !== undefined && this.#hourly?.hour !== hour) {
-      this.#hourly = { hour, checkpoint: newest }
-    }
+    if (newest !== undefined) this.#fixHour(newest)
     return this.#hourly === undefined ? undefined : checkpointText(this.#hourly.checkpoint)
+  }
+
+  /** Missions' lines are collected for checkpoints of hours alone, and hours do not go back. */
+  #fixHour(checkpoint: VerifiedCheckpoint): void {
+    const hour = this.#hourNow()
+    const last = this.#hourly
+    const isLess = checkpoint.checkpoint.size <= (last?.checkpoint.checkpoint.size ?? 0)
+    if (last?.hour === hour || isLess) return
+    this.#hourly = { hour, checkpoint }
+    this.#witnessed.open(checkpoint.checkpoint)
   }
 
   async #takeMission(verified: VerifiedCheckpoint): Promise<void> {
     const { cosigners, database } = this.#parts
     const isCertified = meets(cosigners.validatorPolicy(), verified)
     if (!isCertified || !(await cosigners.isOurs(verified))) return
-    const hour = this.#hourNow()
     const names = cosigners.validatorNames()
-    if (this.#hourly?.hour !== hour) {
-      const checkpoint = onlyKeys(verified, ({ name }) => names.has(name))
-      this.#hourly = { hour, checkpoint }
-    }
-    this.#witnessed.open(verified.checkpoint)
+    const certified = onlyKeys(verified, ({ name }) => names.has(name))
+    const isFixed = this.#hourly?.hour === this.#hourNow()
+    if (!isFixed && this.#isOfThisHour(certified)) this.#fixHour(certified)
     if (!this.#witnessed.add(verified)) return
     const best = this.#witnessed.newest(cosigners.missionPolicy())
     if (best === undefined) return
@@ -192,6 +218,16 @@ export class Checkpoints {
 
   #hourNow(): number {
     return Math.floor(this.#parts.clock.now() / limits.WITNESS_MS)
+  }
+
+  /**
+   * What a mission says was given to it must have been the newest one when the hour began, or
+   * nearly: otherwise one mission could choose an old one for all.
+   */
+  #isOfThisHour({ checkpoint, signed }: VerifiedCheckpoint): boolean {
+    if (checkpoint.size >= (this.#cosigner?.newest()?.checkpoint.size ?? 0)) return true
+    const signedS = medianTime(signed) ?? 0
+    return signedS * 1_000 >= this.#parts.clock.now() - limits.WITNESS_MS
   }
 
   // --- what this node wants ---------------------------------------------------------------------

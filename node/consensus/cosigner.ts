@@ -10,8 +10,8 @@
  * written or sent until the next final block.
  */
 
-import { signCheckpoint, type VerifiedCheckpoint } from "../../ledger/cosignature.ts"
-import type { NoteSigner } from "../../ledger/cosignature.ts"
+import { isCosigned, signCheckpoint } from "../../ledger/cosignature.ts"
+import type { LineCheck, NoteSigner, VerifiedCheckpoint } from "../../ledger/cosignature.ts"
 import {
   CheckpointPool,
   checkpointText,
@@ -150,6 +150,11 @@ export class Cosigner {
     return encodeNoteMessage(isEmpty ? "" : checkpointText(known))
   }
 
+  /** True for a line that was verified before, to the byte. */
+  knows(...line: Parameters<LineCheck>): boolean {
+    return this.#pool.has(...line)
+  }
+
   // --- signing -----------------------------------------------------------------------------------
 
   async #signAll(): Promise<void> {
@@ -250,13 +255,14 @@ export class Cosigner {
   }
 
   async #exchange(peer: PeerKey, told: Told, text: string, mark: string): Promise<void> {
-    const { transport, clock, cosigners, log } = this.#parts
+    const { suite, transport, clock, cosigners, log } = this.#parts
     try {
       const answer = await transport.request(peer, PROTOCOLS.cosign, encodeNoteMessage(text))
       told.mark = mark
       told.failures = 0
       const note = decodeNoteMessage(answer, limits.CHECKPOINT_BYTES_MAX)
-      if (note.length > 0) this.#add(cosigners.read(decodeNoteText(note, "answer")))
+      const check: LineCheck = (...line) => this.knows(...line) || isCosigned(suite, ...line)
+      if (note.length > 0) this.#add(cosigners.read(decodeNoteText(note, "answer"), check))
     } catch (error) {
       if (!(error instanceof TarbartaError)) throw error
       if (told.mark === mark) log.warn(error.code, { peer, message: error.message })

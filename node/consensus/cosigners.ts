@@ -6,7 +6,11 @@
 import { equalBytes } from "../../protocol/bytes.ts"
 import type { Directory } from "../../protocol/directory.ts"
 import type { Suite } from "../../protocol/suite.ts"
-import { verifyCheckpoint, type VerifiedCheckpoint } from "../../ledger/cosignature.ts"
+import {
+  verifyCheckpoint,
+  type LineCheck,
+  type VerifiedCheckpoint,
+} from "../../ledger/cosignature.ts"
 import { LedgerError } from "../../ledger/errors.ts"
 import { parseNote, type NoteKey } from "../../ledger/note.ts"
 import {
@@ -76,16 +80,17 @@ export class Cosigners {
   }
 
   /**
-   * Verifies the lines of all whom we know under a checkpoint that came from outside.
+   * Verifies the lines of all whom we know under a checkpoint that came from outside. `check` is
+   * for who knows some of them already.
    *
    * @throws LedgerError `NOTE_*`, `CHECKPOINT_INVALID`, also for another log's; ProtocolError
    * `CODEC_*`.
    */
-  read(text: string): VerifiedCheckpoint {
+  read(text: string, check?: LineCheck): VerifiedCheckpoint {
     // Names first: a checkpoint names few of the keys, and each key id is a hash.
     const names = new Set(parseNote(text).signatures.map(({ name }) => name))
     const keys = policyKeys(this.missionPolicy()).filter(({ name }) => names.has(name))
-    const verified = verifyCheckpoint(this.#parts.suite, keys, text)
+    const verified = verifyCheckpoint(this.#parts.suite, keys, text, check)
     if (verified.checkpoint.origin === this.origin) return verified
     throw new LedgerError("CHECKPOINT_INVALID", "checkpoint: it is of another log")
   }

@@ -141,8 +141,8 @@ export class Ledger {
     transport.handle(PROTOCOLS.boot, async (peer, request, carrier) => {
       return this.#live().runs.receive(peer, request, carrier)
     })
-    transport.handle(PROTOCOLS.cosign, async (_, request) => {
-      return this.#live().publisher.checkpoints.receive(request)
+    transport.handle(PROTOCOLS.cosign, async (peer, request) => {
+      return this.#live().publisher.checkpoints.receive(peer, request)
     })
     transport.handle(PROTOCOLS.checkpoint, async (_, request) => {
       return this.#live().publisher.checkpoints.serve(request)

@@ -120,16 +120,12 @@ export class Witness {
     else this.#arm(RETRY_MAX_MS)
   }
 
-  /** False when no validator had a checkpoint that can be judged here now. */
+  /** False when too few validators had a checkpoint that can be judged here now. */
   async #witness(): Promise<boolean> {
     const { database, cosigners } = this.#parts
     const hourly = await this.#hourly()
-    if (hourly === undefined) return false
+    if (typeof hourly === "boolean") return hourly
     const { size, root } = hourly.checkpoint
-    if (size <= (this.#signed?.size ?? 0)) {
-      judgeHead(this.#signed, { size, root })
-      return true
-    }
     if (!(await cosigners.isOurs(hourly))) return false
     if (judgeHead(this.#signed, { size, root }) === "persist") {
       const value = encodeTreeHead({ size, root })
@@ -140,20 +136,30 @@ export class Witness {
     return true
   }
 
-  /** From the first validator that has one, so that all missions take the same. */
-  async #hourly(): Promise<VerifiedCheckpoint | undefined> {
-    const { validators, ask, cosigners, log } = this.#parts
-    for (const peer of validators()) {
+  /**
+   * From the first validator that has one that we have not signed, so that all missions take the
+   * same; each hour another one is asked first, as it may be one that lies. Without any, true when
+   * so many said so that an honest one is among them.
+   */
+  async #hourly(): Promise<VerifiedCheckpoint | boolean> {
+    const { validators, ask, cosigners, clock, log } = this.#parts
+    const peers = validators()
+    const first = Math.floor(clock.now() / WITNESS_MS) % peers.length
+    let old = 0
+    for (const peer of [...peers.slice(first), ...peers.slice(0, first)]) {
+      let found: VerifiedCheckpoint | undefined
       try {
-        const found = await ask(peer)
-        if (found !== undefined && meets(cosigners.validatorPolicy(), found)) return found
+        found = await ask(peer)
       } catch (error) {
         if (!(error instanceof TarbartaError)) throw error
-        if (error.code === "CHECKPOINT_FORK") throw error
         log.warn(error.code, { peer, message: error.message })
       }
+      if (found === undefined || !meets(cosigners.validatorPolicy(), found)) continue
+      const verdict = judgeHead(this.#signed, found.checkpoint)
+      if (verdict === "persist") return found
+      old += 1
     }
-    return undefined
+    return old > peers.length - cosigners.quorum
   }
 
   async #issue(certified: VerifiedCheckpoint): Promise<void> {

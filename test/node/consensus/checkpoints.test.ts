@@ -1,4 +1,8 @@
 import { describe, expect, it } from "vitest"
+import { parseCheckpoint } from "../../../ledger/checkpoint.ts"
+import { signCheckpoint } from "../../../ledger/cosignature.ts"
+import { formatNote, parseNote } from "../../../ledger/note.ts"
+import { witnessKeys } from "../../../ledger/policy.ts"
 import type { Checkpoints } from "../../../node/consensus/checkpoints.ts"
 import {
   decodeNoteMessage,
@@ -6,9 +10,12 @@ import {
   encodeNoteMessage,
   type CheckpointKind,
 } from "../../../protocol/wire.ts"
-import { NOTE_BYTES_MAX } from "../../../protocol/limits.ts"
+import { COSIGN_VERIFIES_MAX, NOTE_BYTES_MAX } from "../../../protocol/limits.ts"
 import { encodeBase64 } from "../../../protocol/base64.ts"
+import { refusal } from "../../support/refusal.ts"
 import { LedgerWorld, type LedgerNode } from "../../support/ledgers.ts"
+
+const HOUR_MS = 3_600_000
 
 /** Four validators and two posts that follow, with six entries and their checkpoint. */
 async function signedWorld(seed: string): Promise<LedgerWorld> {
@@ -68,6 +75,96 @@ describe("one validator that lies about checkpoints", () => {
   })
 })
 
+/** To a minute after the next full hour. */
+async function nextHour(world: LedgerWorld): Promise<void> {
+  await world.clock.runFor(HOUR_MS - (world.clock.now() % HOUR_MS) + 60_000)
+}
+
+/** The size of a checkpoint that a validator gives out; 0 for none. */
+async function sizeServed(node: LedgerNode, kind: CheckpointKind): Promise<number> {
+  return Number((await served(node, kind)).split("\n")[1] ?? 0)
+}
+
+/** A certified checkpoint with the cosignatures of these missions, as a message. */
+function witnessed(
+  world: LedgerWorld,
+  text: string,
+  nodes: readonly LedgerNode[],
+  timeS = Math.floor(world.clock.now() / 1_000),
+): Uint8Array {
+  const { suite } = world.ministry
+  const { body, signatures } = parseNote(text)
+  const checkpoint = parseCheckpoint(body)
+  const lines = nodes.map(({ post, ledger }) => {
+    const facts = ledger.directory.mission(post.rid)?.facts
+    if (facts === undefined) throw new Error(`${post.code} is no mission`)
+    const { cosigner } = witnessKeys(checkpoint.origin, facts)
+    return signCheckpoint(suite, cosigner, checkpoint, timeS, post.witness.sign)
+  })
+  return encodeNoteMessage(formatNote({ body, signatures: [...signatures.slice(0, 6), ...lines] }))
+}
+
+describe("missions that witness", () => {
+  it("go on although the validator with the lowest number gives them an old checkpoint", async () => {
+    const world = await signedWorld("witnesses and a liar")
+    await nextHour(world)
+    expect(await sizeServed(world.node(1), "missions")).toBe(6)
+    alwaysServes(world.node(0), await served(world.node(0), "hourly"))
+    for (const size of [9, 12, 15, 18]) {
+      await record(world, 3)
+      await nextHour(world)
+      expect(await sizeServed(world.node(1), "missions")).toBe(size)
+    }
+  })
+
+  it("count for the checkpoint of the hour alone, which no mission sets back", async () => {
+    const world = await signedWorld("witnesses and the hour")
+    await nextHour(world)
+    const validators = world.nodes.slice(0, 4)
+    const sizes = async (): Promise<number[]> =>
+      Promise.all(validators.map(async (node) => sizeServed(node, "missions")))
+    expect(await sizes()).toEqual([6, 6, 6, 6])
+    const old = witnessed(world, await served(world.node(0), "newest"), [world.node(5)])
+    await record(world, 3)
+    const between = witnessed(world, await served(world.node(0), "newest"), world.nodes)
+    const { peer } = world.node(5).post
+    for (const node of validators) await checkpointsOf(node).receive(peer, between)
+    expect(await sizes()).toEqual([6, 6, 6, 6])
+    await world.clock.runFor(HOUR_MS - (world.clock.now() % HOUR_MS) - 1)
+    // In the first moment of the hour, before any mission has an answer.
+    world.clock.after(1, () => {
+      for (const node of validators) void checkpointsOf(node).receive(peer, old)
+    })
+    await nextHour(world)
+    expect(await sizes()).toEqual([9, 9, 9, 9])
+  })
+})
+
+describe("a mission that sends cosignatures", () => {
+  it("again and again costs no verification, and new ones so many in a second", async () => {
+    const world = await signedWorld("cosignatures again")
+    await nextHour(world)
+    const [node, { post }] = [world.node(1), world.node(5)]
+    const text = await served(node, "missions")
+    const send = async (message: Uint8Array, peer = post.peer): Promise<string> => {
+      const sent = checkpointsOf(node).receive(peer, message)
+      return sent.then(() => "taken").catch((error: unknown) => refusal(() => raise(error)) ?? "")
+    }
+    // Signed at another second each, and so another line.
+    let seconds = 0
+    const fresh = (): Uint8Array => witnessed(world, text, [world.node(5)], (seconds += 1))
+    for (let i = 0; i <= COSIGN_VERIFIES_MAX; i++) {
+      expect(await send(encodeNoteMessage(text))).toBe("taken")
+    }
+    for (let i = 0; i < COSIGN_VERIFIES_MAX; i++) expect(await send(fresh())).toBe("taken")
+    expect(await send(fresh())).toBe("NODE_BUSY")
+    expect(await send(encodeNoteMessage(text))).toBe("taken")
+    expect(await send(fresh(), world.node(4).post.peer)).toBe("taken")
+    await world.clock.runFor(1_000)
+    expect(await send(fresh())).toBe("taken")
+  })
+})
+
 describe("a validator whose disk is put back", () => {
   it("cosigns nothing until it votes, nor when its key is dead, nor after another start", async () => {
     const world = await signedWorld("cosigner restored")
@@ -107,3 +204,7 @@ describe("a validator whose disk is put back", () => {
     expect(node.cosigned).toEqual([6])
   })
 })
+
+function raise(error: unknown): never {
+  throw error
+}

@@ -128,7 +128,7 @@ class World {
       validators: () => ministry.posts.map((one) => one.peer),
       onFatal: (error) => failures.push(error),
     })
-    transport.handle(PROTOCOLS.cosign, async (_, request) => checkpoints.receive(request))
+    transport.handle(PROTOCOLS.cosign, async (from, request) => checkpoints.receive(from, request))
     transport.handle(PROTOCOLS.checkpoint, async (_, request) => checkpoints.serve(request))
     transport.setMembers(
       ministry.posts.map((one) => ({ peer: one.peer, addresses: [], keep: true })),
