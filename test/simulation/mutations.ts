@@ -119,6 +119,8 @@ export const MUTANTS: readonly Mutant[] = [
         "  if (view.proposal !== undefined) return\n  view.proposal = hash",
         "  view.proposal = hash",
       ],
+      // Behind this guard a liar has two proposals of a view at most; both hold the bound.
+      [CONSENSUS, "  if (placed !== undefined && isAccused(known, from)) return false\n", ""],
     ],
     hunts: [["flooder", 4]],
   },
