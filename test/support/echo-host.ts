@@ -9,6 +9,7 @@
 import { createHost } from "../../node/network/host.ts"
 import { systemClock } from "../../node/clock.ts"
 import { party, RecordingLog } from "./hosts.ts"
+import { echoProtocol } from "./echo-protocol.ts"
 
 const [port = "0", capital = ""] = process.argv.slice(2)
 const lisbon = party(2)
@@ -19,8 +20,7 @@ const host = createHost({
   clock: systemClock,
   log: new RecordingLog(),
 })
-const limits = { requestBytesMax: 6_000_000, answerBytesMax: 6_000_000, timeoutMs: 20_000 }
-const echo = { id: "/tarbarta/echo/1", lane: "urgent", ...limits } as const
+const echo = echoProtocol("urgent", 6_000_000)
 host.handle(echo, (_from, request) =>
   request[0] === 255 ? new Promise<Uint8Array>(() => {}) : Promise.resolve(request),
 )

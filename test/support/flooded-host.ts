@@ -9,6 +9,7 @@ import { createInterface } from "node:readline"
 import { createHost } from "../../node/network/host.ts"
 import { systemClock } from "../../node/clock.ts"
 import { party, RecordingLog, TCP } from "./hosts.ts"
+import { echoProtocol } from "./echo-protocol.ts"
 
 const MIB = 1_048_576
 const log = new RecordingLog()
@@ -32,7 +33,7 @@ host.handle({ id: "/tarbarta/large/1", lane: "bulk", ...limits }, () => {
   counts.requests += 1
   return Promise.resolve(new Uint8Array(4 * MIB))
 })
-host.handle({ id: "/tarbarta/echo/1", lane: "bulk", ...limits }, (_from, request) => {
+host.handle(echoProtocol("bulk", 20 * MIB, 30_000), (_from, request) => {
   counts.requests += 1
   counts.bytes += request.length
   return Promise.resolve(request)

@@ -6,7 +6,7 @@ import { createInterface } from "node:readline"
 import { afterEach, describe, expect, it } from "vitest"
 import { systemClock, type Clock } from "../../../node/clock.ts"
 import type { Host } from "../../../node/network/host.ts"
-import type { Carrier, ProtocolSpec } from "../../../node/network/transport.ts"
+import type { Carrier } from "../../../node/network/transport.ts"
 import {
   contact,
   hostOf,
@@ -17,14 +17,9 @@ import {
   TCP,
   WS,
 } from "../../support/hosts.ts"
+import { echoProtocol } from "../../support/echo-protocol.ts"
 
-const ECHO: ProtocolSpec = {
-  id: "/tarbarta/echo/1",
-  lane: "urgent",
-  requestBytesMax: 6_000_000,
-  answerBytesMax: 6_000_000,
-  timeoutMs: 20_000,
-}
+const ECHO = echoProtocol("urgent", 6_000_000)
 const program = new URL("../../support/echo-host.ts", import.meta.url).pathname
 const capital = party(1)
 const lisbon = party(2)

@@ -7,15 +7,10 @@ import { afterEach, describe, expect, it } from "vitest"
 import type { Host } from "../../../node/network/host.ts"
 import type { Encryption } from "../../../node/network/stack.ts"
 import { contact, hostOf, member, party } from "../../support/hosts.ts"
+import { echoProtocol } from "../../support/echo-protocol.ts"
 
 const X25519MLKEM768 = 0x11ec
-const PROTOCOL = {
-  id: "/tarbarta/echo/1",
-  lane: "urgent",
-  requestBytesMax: 1_000,
-  answerBytesMax: 1_000,
-  timeoutMs: 3_000,
-} as const
+const PROTOCOL = echoProtocol("urgent", 1_000, 3_000)
 const capital = party(1)
 const lisbon = party(2)
 

@@ -8,7 +8,6 @@ import { Asker } from "../../../node/network/asker.ts"
 import { MessageBudget } from "../../../node/network/credits.ts"
 import { encodeFrame, FrameReader, type Frame } from "../../../node/network/frames.ts"
 import type { Pipe } from "../../../node/network/outgoing.ts"
-import type { ProtocolSpec } from "../../../node/network/transport.ts"
 import { ProtocolError } from "../../../protocol/errors.ts"
 import {
   FRAME_BYTES_MAX,
@@ -16,14 +15,9 @@ import {
   STREAM_CREDIT_BYTES,
 } from "../../../protocol/limits.ts"
 import { createVirtualClock, type VirtualClock } from "../../support/clock.ts"
+import { echoProtocol } from "../../support/echo-protocol.ts"
 
-const ECHO: ProtocolSpec = {
-  id: "/tarbarta/echo/1",
-  lane: "bulk",
-  requestBytesMax: 5_000_000,
-  answerBytesMax: 5_000_000,
-  timeoutMs: 10_000,
-}
+const ECHO = echoProtocol("bulk", 5_000_000, 10_000)
 
 /** A pipe that keeps what was written until the test carries it over. */
 class HeldPipe implements Pipe {

@@ -12,6 +12,7 @@ import { describe, expect, it } from "vitest"
 import { encodeFrame } from "../../../node/network/frames.ts"
 import { FRAME_BYTES_MAX, REQUESTS_PER_STREAM_MAX } from "../../../protocol/limits.ts"
 import { hostOf, party, rawGreeted, rawNode } from "../../support/hosts.ts"
+import { echoProtocol } from "../../support/echo-protocol.ts"
 
 const MIB = 1_048_576
 const FLOOD_BYTES = 300 * MIB
@@ -198,13 +199,7 @@ describe("a flood", () => {
     const host = hostOf(party(2), { listen: [] })
     await host.start()
     host.setMembers([{ peer: party(1).key, addresses: [target.address], keep: false }])
-    const protocol = {
-      id: "/tarbarta/echo/1",
-      lane: "bulk",
-      requestBytesMax: 20 * MIB,
-      answerBytesMax: 20 * MIB,
-      timeoutMs: 30_000,
-    } as const
+    const protocol = echoProtocol("bulk", 20 * MIB, 30_000)
     const request = full.subarray(0, 16_384)
     let sent = 0
     const ask = async (): Promise<void> => {

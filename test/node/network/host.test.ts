@@ -22,14 +22,9 @@ import {
   WS,
   type HostSetup,
 } from "../../support/hosts.ts"
+import { echoProtocol } from "../../support/echo-protocol.ts"
 
-const URGENT: ProtocolSpec = {
-  id: "/tarbarta/echo/1",
-  lane: "urgent",
-  requestBytesMax: 6_000_000,
-  answerBytesMax: 6_000_000,
-  timeoutMs: 20_000,
-}
+const URGENT = echoProtocol("urgent", 6_000_000)
 const BULK: ProtocolSpec = { ...URGENT, id: "/tarbarta/bulk/1", lane: "bulk" }
 const capital = party(1)
 const lisbon = party(2)

@@ -1,18 +1,13 @@
 /** The simulated network and clock keep the promises that others build on. */
 
 import { describe, expect, it } from "vitest"
-import type { Member, PeerKey, ProtocolSpec } from "../../../node/network/transport.ts"
+import type { Member, PeerKey } from "../../../node/network/transport.ts"
 import { NodeError } from "../../../node/errors.ts"
 import { createVirtualClock } from "../../support/clock.ts"
 import { createSimulatedNetwork, type SimulatedNetwork } from "../../support/network.ts"
+import { echoProtocol } from "../../support/echo-protocol.ts"
 
-const ECHO: ProtocolSpec = {
-  id: "/tarbarta/echo/1",
-  lane: "urgent",
-  requestBytesMax: 1_000,
-  answerBytesMax: 1_000,
-  timeoutMs: 5_000,
-}
+const ECHO = echoProtocol("urgent", 1_000, 5_000)
 const NAMES = ["aa", "bb", "cc", "dd"].map((name) => name.repeat(32))
 const [CAPITAL = "", LISBON = "", NAIROBI = "", MALLORY = ""] = NAMES
 

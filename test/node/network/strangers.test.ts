@@ -6,7 +6,6 @@ import { connect, type Socket } from "node:net"
 import { afterEach, describe, expect, it } from "vitest"
 import type { Host } from "../../../node/network/host.ts"
 import { encodeFrame } from "../../../node/network/frames.ts"
-import type { ProtocolSpec } from "../../../node/network/transport.ts"
 import { REQUESTS_PER_STREAM_MAX } from "../../../protocol/limits.ts"
 import {
   addressOf,
@@ -21,14 +20,9 @@ import {
   WS,
   type HostSetup,
 } from "../../support/hosts.ts"
+import { echoProtocol } from "../../support/echo-protocol.ts"
 
-const ECHO: ProtocolSpec = {
-  id: "/tarbarta/echo/1",
-  lane: "bulk",
-  requestBytesMax: 100_000,
-  answerBytesMax: 100_000,
-  timeoutMs: 10_000,
-}
+const ECHO = echoProtocol("bulk", 100_000, 10_000)
 const capital = party(1)
 const lisbon = party(2)
 const mallory = party(66)
