@@ -36,8 +36,17 @@ export interface Vote extends VoteBody {
   readonly signature: Uint8Array
 }
 
-/** The last ballot of each kind, and what its votes sign. */
-const ballots = new Map<VoteKind, VoteBody & { readonly chainId: Uint8Array; bytes: Uint8Array }>()
+/** What the votes of the last ballot of each kind sign. */
+const ballots = new Map<VoteKind, Ballot>()
+
+interface Ballot {
+  readonly bytes: Uint8Array
+  readonly epoch: number
+  readonly view: number
+  /** Views of the bytes: what a caller does with his own arrays later changes nothing here. */
+  readonly chainId: Uint8Array
+  readonly blockHash: Uint8Array
+}
 
 /**
  * label ‖ kind u8 ‖ chain_id[32] ‖ epoch u32 ‖ view u64 ‖ block_hash[32]: what a vote signs. Not to
@@ -63,7 +72,14 @@ export function voteSignedBytes(chainId: Uint8Array, body: VoteBody): Uint8Array
     .u64(view)
     .bytes(blockHash)
     .finish()
-  ballots.set(kind, { kind, epoch, view, blockHash, chainId, bytes })
+  const at = label.length + 1
+  ballots.set(kind, {
+    bytes,
+    epoch,
+    view,
+    chainId: bytes.subarray(at, at + HASH_BYTES),
+    blockHash: bytes.subarray(-HASH_BYTES),
+  })
   return bytes
 }
 

@@ -51,6 +51,16 @@ describe("a vote", () => {
     expect(verify({ ...vote, epoch: 1 }, CHAIN_ID, validatorSet(4, 1))).toBe("VOTE_SIGNATURE")
   })
 
+  it("is for the hash that was given, whatever its owner writes into that array later", () => {
+    const array = hash.slice()
+    const first = encodeVote(voteOf(2, "notarize", 5, array))
+    array.set(named("another block"))
+    const second = decodeVote(encodeVote(voteOf(2, "notarize", 5, array)))
+    verifyVote(suite, CHAIN_ID, decodeVote(first), four)
+    verifyVote(suite, CHAIN_ID, second, four)
+    expect(second.blockHash).toEqual(named("another block"))
+  })
+
   it("is refused or does not verify with any one bit flipped", () => {
     const bytes = encodeVote(voteOf(0, "notarize", 5, hash))
     for (let bit = 0; bit < bytes.length * 8; bit++) {
