@@ -1,27 +1,29 @@
 /**
- * How many batches each peer may have verified in vain in a second (LEDGER §3.2).
- *
- * A check costs a hundred microseconds, a forged batch 150 bytes of a line. What is verified and
- * becomes part of what waits costs its sender nothing here.
+ * What each peer may have verified in a second (LEDGER §3.2, §15.6): a signature costs us a hundred
+ * microseconds, and a forged one costs its sender nothing but bytes.
  */
 
-import { VAIN_BATCHES_PER_S_MAX } from "../../protocol/limits.ts"
 import type { Clock } from "../clock.ts"
 import { NodeError } from "../errors.ts"
 import type { PeerKey } from "../network/transport.ts"
 
 const SECOND_MS = 1_000
 
-export class Patience {
+export class Allowance {
   readonly #clock: Clock
+  readonly #perSecond: number
+  readonly #what: string
   readonly #spent = new Map<PeerKey, number>()
   #sinceMs = Number.NEGATIVE_INFINITY
 
-  constructor(clock: Clock) {
+  /** `what` is counted, for the refusal: "batches were verified in vain". */
+  constructor(clock: Clock, perSecond: number, what: string) {
     this.#clock = clock
+    this.#perSecond = perSecond
+    this.#what = what
   }
 
-  /** Before a batch is verified. @throws NodeError `NODE_BUSY` when this second's are used up. */
+  /** Before one is verified. @throws NodeError `NODE_BUSY` when this second's are used up. */
   spend(peer: PeerKey): void {
     const nowMs = this.#clock.monotonicMs()
     if (nowMs - this.#sinceMs >= SECOND_MS) {
@@ -29,13 +31,13 @@ export class Patience {
       this.#spent.clear()
     }
     const spent = this.#spent.get(peer) ?? 0
-    if (spent >= VAIN_BATCHES_PER_S_MAX) {
-      throw new NodeError("NODE_BUSY", `${spent} batches were verified in vain in this second`)
+    if (spent >= this.#perSecond) {
+      throw new NodeError("NODE_BUSY", `${spent} ${this.#what} in this second`)
     }
     this.#spent.set(peer, spent + 1)
   }
 
-  /** It was new, and waits. */
+  /** It was of use: it costs its sender nothing. */
   refund(peer: PeerKey): void {
     this.#spent.set(peer, Math.max(0, (this.#spent.get(peer) ?? 0) - 1))
   }

@@ -23,10 +23,10 @@ import {
   type CheckpointKind,
 } from "../../protocol/wire.ts"
 import type { Clock } from "../clock.ts"
-import { NodeError } from "../errors.ts"
 import type { PeerKey, Transport } from "../network/transport.ts"
 import type { BlockStore } from "../store/blocks.ts"
 import type { Database } from "../store/database.ts"
+import { Allowance } from "./allowance.ts"
 import { Cosigner, type CosignerKeys } from "./cosigner.ts"
 import { onlyKeys, type Cosigners } from "./cosigners.ts"
 import type { LedgerLog } from "./submitter.ts"
@@ -69,8 +69,7 @@ export class Checkpoints {
   readonly #witnessed = new CheckpointPool(limits.WITNESSED_SIZES_MAX)
   /** The checkpoint of an hour, on a validator. */
   #hourly: { readonly hour: number; readonly checkpoint: VerifiedCheckpoint } | undefined
-  /** Signatures that were verified for each peer in a second. */
-  #spent = { second: 0, byPeer: new Map<PeerKey, number>() }
+  readonly #allowance: Allowance
   /** Kept texts, by row. */
   readonly #kept = new Map<string, string>()
   readonly #warnings: string[] = []
@@ -78,6 +77,8 @@ export class Checkpoints {
 
   constructor(parts: CheckpointsParts) {
     this.#parts = parts
+    const what = "cosignatures were verified"
+    this.#allowance = new Allowance(parts.clock, limits.COSIGN_VERIFIES_MAX, what)
     const onFork = (error: TarbartaError): void => {
       parts.log.warn(error.code, { message: error.message })
       this.#warnings.push(`${error.code}: ${error.message}; nothing is cosigned here any more`)
@@ -161,13 +162,7 @@ export class Checkpoints {
 
   /** @throws NodeError `NODE_BUSY` for a peer whose share of this second is used up. */
   #verify(peer: PeerKey, line: Parameters<LineCheck>): boolean {
-    const second = Math.floor(this.#parts.clock.monotonicMs() / 1_000)
-    if (this.#spent.second !== second) this.#spent = { second, byPeer: new Map() }
-    const spent = this.#spent.byPeer.get(peer) ?? 0
-    if (spent >= limits.COSIGN_VERIFIES_MAX) {
-      throw new NodeError("NODE_BUSY", "too many cosignatures came from one peer in a second")
-    }
-    this.#spent.byPeer.set(peer, spent + 1)
+    this.#allowance.spend(peer)
     return isCosigned(this.#parts.suite, ...line)
   }
 

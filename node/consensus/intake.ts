@@ -8,12 +8,12 @@ import { assert } from "../../protocol/assert.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
 import { decodeBatch, encodeBatch, verifyBatch, type Batch } from "../../protocol/entry.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
-import { SUBMIT_BATCHES_MAX } from "../../protocol/limits.ts"
+import { SUBMIT_BATCHES_MAX, VAIN_BATCHES_PER_S_MAX } from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
 import type { Clock } from "../clock.ts"
 import type { PeerKey } from "../network/transport.ts"
+import { Allowance } from "./allowance.ts"
 import type { Finality } from "./finality.ts"
-import { Patience } from "./patience.ts"
 
 export interface IntakeParts {
   readonly suite: Suite
@@ -37,12 +37,12 @@ export class Intake {
   readonly mempool = new Mempool()
   /** Keys under which batches of the mempool were verified; a batch never changes. */
   readonly #verified = new WeakMap<Batch, Uint8Array>()
-
-  readonly #patience: Patience
+  readonly #allowance: Allowance
 
   constructor(parts: IntakeParts) {
     this.#parts = parts
-    this.#patience = new Patience(parts.clock)
+    const what = "batches were verified in vain"
+    this.#allowance = new Allowance(parts.clock, VAIN_BATCHES_PER_S_MAX, what)
   }
 
   /**
@@ -94,11 +94,11 @@ export class Intake {
     if (firstSeq > next) return { submitter, next, isNew: false, isJoined: false }
     // Sent on by a validator whose view came to nothing: mostly what waits here as well.
     if (this.isVerified(batch, key)) return { submitter, next, isNew: false, isJoined: true }
-    if (from !== undefined) this.#patience.spend(from)
+    if (from !== undefined) this.#allowance.spend(from)
     verifyBatch(suite, chainId, batch, key, bytes)
     this.#verified.set(batch, key)
     const isNew = this.#admit(batch)
-    if (isNew && from !== undefined) this.#patience.refund(from)
+    if (isNew && from !== undefined) this.#allowance.refund(from)
     return { submitter, next: this.mempool.nextSerial(submitter, serials), isNew, isJoined: true }
   }
 

@@ -30,10 +30,13 @@ export class Resubmission {
   /** Little at a time, each time of others: the line has votes and blocks to carry as well. */
   send(): void {
     const { transport, intake, peers, onBug } = this.#parts
-    const requests = intake.waiting(TAKE_BYTES_MIN, this.#turn++).map(encodeSubmitRequest)
     const connected = new Set(transport.connected(PROTOCOLS.submit.lane))
-    for (const peer of peers) {
-      if (peer === undefined || !connected.has(peer) || this.#busy.has(peer)) continue
+    const free = peers.filter((peer): peer is PeerKey => {
+      return peer !== undefined && connected.has(peer) && !this.#busy.has(peer)
+    })
+    if (free.length === 0) return
+    const requests = intake.waiting(TAKE_BYTES_MIN, this.#turn++).map(encodeSubmitRequest)
+    for (const peer of free) {
       this.#busy.add(peer)
       this.#sendTo(peer, requests).catch(onBug)
     }
