@@ -135,17 +135,29 @@ export function greet(state: ConsensusState, to: number): void {
   if (state.out.length === length) send(state, { type: "heartbeat" }, to)
 }
 
-/** What let us into the view, and our vote there: of its leader, with the block. */
+/**
+ * What let us into the view, and our vote there: of its leader, with the block, for those who have
+ * not voted in it. A block is large, and who has voted has it or has given it up.
+ */
 function sendView(state: ConsensusState, to?: number): void {
   const { entry } = state
   if (entry !== undefined) send(state, { type: "certificate", certificate: entry }, to)
-  const { own, proposal } = viewOf(state, state.view)
+  const { own, proposal, votes } = viewOf(state, state.view)
   const vote = own.nullify ?? own.notarize
   if (vote === undefined || isUnsynced(state, vote)) return
-  const isOurs = leaderOf(state.config.validators, state.view) === state.config.self
+  const { validators, self } = state.config
+  const isOurs = leaderOf(validators, state.view) === self
   const held = isOurs && proposal !== undefined ? heldBlock(state, proposal) : undefined
-  if (vote.kind !== "notarize" || held === undefined) send(state, { type: "vote", vote }, to)
-  else send(state, { type: "proposal", block: held.block, vote }, to)
+  if (vote.kind !== "notarize" || held === undefined) {
+    send(state, { type: "vote", vote }, to)
+    return
+  }
+  for (let at = 0; at < validators.validators.length; at++) {
+    if (at === self || (to !== undefined && to !== at)) continue
+    const hasVoted = (votes.notarize[at] ?? votes.nullify[at]) !== undefined
+    const { block } = held
+    send(state, hasVoted ? { type: "vote", vote } : { type: "proposal", block, vote }, at)
+  }
 }
 
 /** The highest notarized block's certificate, and our vote to make it final. */

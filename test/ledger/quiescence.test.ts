@@ -104,14 +104,18 @@ describe("R9: a validator that is behind", () => {
 })
 
 describe("R2: a vote for a proposal that may have been lost", () => {
-  it("goes again after 2Δ in its view, from its leader with the block", () => {
+  it("goes again after 2Δ in its view, from its leader with the block for who has not voted", () => {
     const door = new Door(LEADER)
     door.hasWork = true
     door.on({ type: "submitted" })
     const block = buildBlock(suite, genesisHead(CHAIN_ID), 1, [batch(LISBON, 1)], NOON_MS)
     expect(door.on({ type: "blockBuilt", view: 1, block })).toContain("send proposal")
     expect(door.at(2 * DELTA_MS - 1)).toEqual([])
-    expect(door.at(2 * DELTA_MS)).toEqual(["send proposal"])
+    const [voter = 0, ...others] = [0, 1, 2, 3].filter((at) => at !== LEADER)
+    const vote = voteOf(voter, "notarize", 1, blockHash(suite, block.header))
+    door.hear(voter, { type: "vote", vote })
+    const told = [`send notarize 1 to ${voter}`, ...others.map((at) => `send proposal to ${at}`)]
+    expect(door.at(2 * DELTA_MS).sort()).toEqual(told.sort())
   })
 })
 
