@@ -10,18 +10,12 @@
 import { TAKE_BYTES_MIN, TAKE_BYTES_MAX } from "../protocol/limits.ts"
 import { batchesBytes } from "./block.ts"
 import type { Certificate } from "./certificate.ts"
-import { heldBlock, viewOf, type ConsensusState } from "./state.ts"
+import { heldBlock, roundsSinceFinal, viewOf, type ConsensusState } from "./state.ts"
 import { leaderOf } from "./validators.ts"
 
 /** A quarter after each failure, and after each round. */
 const SHRINK = 4
 const GROWTH = 2
-
-/** How often every validator led a view, and none was final. */
-export function roundsSinceFinal(state: ConsensusState): number {
-  const { length } = state.config.validators.validators
-  return Math.floor((state.view - state.final.view - 1) / length)
-}
 
 /** Bytes of batches that we take now. */
 export function bytesToTake(state: ConsensusState): number {

@@ -15,9 +15,8 @@ import {
   TIP_DELTAS,
   VIEW_DELTAS,
 } from "../protocol/limits.ts"
-import { roundsSinceFinal } from "./block-size.ts"
 import type { Message } from "./message.ts"
-import { heldBlock, viewOf, type ConsensusState } from "./state.ts"
+import { heldBlock, roundsSinceFinal, viewOf, type ConsensusState } from "./state.ts"
 import { leaderOf } from "./validators.ts"
 import { nullify, onVote } from "./view.ts"
 

@@ -264,6 +264,12 @@ export function heldCertificates(state: ConsensusState): Certificate[] {
     .filter((certificate) => certificate !== undefined)
 }
 
+/** How often every validator led a view, and none was final. */
+export function roundsSinceFinal(state: ConsensusState): number {
+  const { length } = state.config.validators.validators
+  return Math.floor((state.view - state.final.view - 1) / length)
+}
+
 /** The newest vote of a validator that is held: of its highest view, the one that ended it. */
 export function newestVote(state: ConsensusState, signer: number): Vote | undefined {
   let newest: Vote | undefined

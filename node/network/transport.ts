@@ -56,8 +56,8 @@ export interface Transport {
   /**
    * Sends one request and waits for its answer. Many may be under way at once to one peer; they
    * start in the order in which they were made, except that requests of at most `FRAME_BYTES_MAX`
-   * overtake longer ones. Made before `start`, one waits for that. `message` must not change until the promise is settled. An aborted
-   * `signal` rejects with its reason.
+   * overtake longer ones. Made before `start`, one waits for that. `message` must not change until
+   * the promise is settled. An aborted `signal` rejects with its reason.
    *
    * Failures (`NodeError`): `PEER_UNREACHABLE`, `PEER_DENIED`, `STREAM_DEADLINE`, `STREAM_LIMIT`,
    * `STREAM_PROTOCOL`, `REQUEST_REFUSED` with the remote code in `refusal`, `NODE_BUSY` when the
