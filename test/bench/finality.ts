@@ -38,7 +38,7 @@ const OUTAGES: readonly (readonly [name: string, lastsMs: number, healings: numb
   ["1 day", DAY_MS, 1],
 ]
 const OUTAGES_FULL: typeof OUTAGES = [...OUTAGES, ["1 week", 7 * DAY_MS, 1]]
-const LOSSY_SEEDS = 20
+const LOSSY_SEEDS = 60
 const LOSSY_BURSTS = 5
 const LOSSY = { delayMs: 50, jitterMs: 300, requestLoss: 0.3, answerLoss: 0 }
 
