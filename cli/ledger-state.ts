@@ -3,7 +3,7 @@
  * whether this node votes and what to do if not.
  */
 
-import type { LedgerStatus, ValidatorInfo } from "../node/api/shapes.ts"
+import type { LedgerStatus, OwnVote, ValidatorInfo } from "../node/api/shapes.ts"
 import { refusalInBengali } from "./refusals.ts"
 import type { Terminal } from "./terminal.ts"
 import type { Word } from "./words.ts"
@@ -48,8 +48,7 @@ export function quorumLine(terminal: Terminal, status: LedgerStatus): string {
  * Views that passed with nothing final, where every validator led one: 0 while less did. Only a
  * validator that votes knows.
  */
-function viewsInVain({ view, finalView, quorum }: LedgerStatus): number {
-  const views = view === undefined ? 0 : view - finalView - 1
+function viewsInVain({ viewsInVain: views = 0, quorum }: LedgerStatus): number {
   return views >= quorum.validators ? views : 0
 }
 
@@ -58,20 +57,22 @@ export function voteLine(terminal: Terminal, { vote, quorum }: LedgerStatus): st
   if (vote === undefined) return terminal.say("vote.none")
   const { state, code = "", message = "" } = vote
   if (state === "voting") return terminal.say("vote.voting")
+  if (state === "stalled") return terminal.say("vote.stalled")
   if (state === "asking") return terminal.say("vote.asking", { needed: quorum.needed - 1 })
   const bengali = terminal.language === "bn" ? refusalInBengali(code) : undefined
   const why = bengali === undefined ? message : `${bengali} (${message})`
   return terminal.say("vote.refused", { code, message: why })
 }
 
-/** Who does not vote hears nobody's votes: it knows links. */
+/** Who takes no part in votes hears nobody's: it knows links. */
 function isHearing(vote: LedgerStatus["vote"]): boolean {
-  return vote?.state === "voting"
+  return vote?.state === "voting" || vote?.state === "stalled"
 }
 
-/** What to do about a vote that is refused, or about a copy of this node; empty otherwise. */
+/** What to do about a vote that is refused or waits, or a copy of this node; empty otherwise. */
 export function adviceLine(terminal: Terminal, { vote }: LedgerStatus): string {
   if (vote?.isCopied === true && vote.state !== "refused") return terminal.say("vote.copied")
+  if (vote?.state === "stalled") return terminal.say("vote.disk")
   if (vote?.state !== "refused") return ""
   switch (vote.code) {
     case "VALIDATOR_KEY_DEAD":
@@ -95,13 +96,13 @@ export function validatorWord(
 ): string {
   const { state } = validator
   if (state === "self") return terminal.say(selfWord(vote?.state))
-  if (state === "down" && vote?.state !== "voting") return terminal.say("validator.linkDown")
+  if (state === "down" && !isHearing(vote)) return terminal.say("validator.linkDown")
   return terminal.say(`validator.${state}`)
 }
 
-function selfWord(state: "voting" | "asking" | "refused" | undefined): Word {
-  if (state === "asking" || state === "refused") return `validator.${state}`
-  return "validator.self"
+function selfWord(state: OwnVote["state"] | undefined): Word {
+  if (state === undefined || state === "voting") return "validator.self"
+  return `validator.${state}`
 }
 
 /** How long ago, in the largest unit that fits. */

@@ -44,11 +44,14 @@ export const LEDGER_ENGLISH = {
   "vote.voting": "votes",
   "vote.asking":
     "does not vote yet: it asks the others whether they know a later run of its key, and votes as soon as enough have answered. Answers needed: {needed}",
+  "vote.stalled": "CANNOT VOTE: the disk of its consensus log does not answer",
   "vote.refused": "DOES NOT VOTE, and follows as a node without a vote. {code}: {message}",
   "vote.dead":
     'this key must never vote again. Cables and signals of this mission flow as before; the ledger has one vote less. Do not delete or put back wal/ or keys/. See docs/OPERATIONS.md, "Lost or restored validator"',
   "vote.copied":
     'a copy of this home was started elsewhere with this key, and was not let vote. Find that machine and stop it. See docs/OPERATIONS.md, "Lost or restored validator"',
+  "vote.disk":
+    'every vote waits until it is on the disk. It votes on by itself once the disk answers. See docs/OPERATIONS.md, "A disk that does not answer"',
   "vote.key":
     "the key of this home is not one of the network's validators. Compare the genesis file and the home with what was founded",
   "vote.diverged":
@@ -62,6 +65,7 @@ export const LEDGER_ENGLISH = {
   "validator.down": "DOWN",
   "validator.asking": "this node, asking",
   "validator.refused": "this node, NO VOTE",
+  "validator.stalled": "this node, NO VOTE",
   "validator.linkDown": "link down",
   "evidence.none": "no evidence: no validator is known to have contradicted itself",
   "evidence.head": "These validators signed two things which exclude each other.",
@@ -126,11 +130,14 @@ export const LEDGER_BENGALI: Record<keyof typeof LEDGER_ENGLISH, string> = {
   "vote.voting": "ভোট দিচ্ছে",
   "vote.asking":
     "এখনও ভোট দিচ্ছে না: অন্যদের জিজ্ঞাসা করছে তার চাবির পরের কোনো চালনা তারা জানে কি না; যথেষ্ট উত্তর পেলেই ভোট দেবে। যত উত্তর দরকার: {needed}",
+  "vote.stalled": "ভোট দিতে পারছে না: কনসেনসাস লগের ডিস্ক সাড়া দিচ্ছে না",
   "vote.refused": "ভোট দেয় না, কেবল অনুসরণ করে। {code}: {message}",
   "vote.dead":
     'এই চাবি আর কখনও ভোট দেবে না। এই মিশনের তারবার্তা ও সংকেত আগের মতোই চলে; লেজারের একটি ভোট কমেছে। wal/ বা keys/ মুছবেন না, পুরোনো অনুলিপিও ফেরাবেন না। দেখুন docs/OPERATIONS.md, "Lost or restored validator"',
   "vote.copied":
     'এই হোমের একটি অনুলিপি একই চাবি নিয়ে অন্য কোথাও চালু হয়েছে; তাকে ভোট দিতে দেওয়া হয়নি। সেই যন্ত্র খুঁজে বন্ধ করুন। দেখুন docs/OPERATIONS.md, "Lost or restored validator"',
+  "vote.disk":
+    'প্রতিটি ভোট আগে ডিস্কে লেখা হয়। ডিস্ক সাড়া দিলে এটি নিজেই আবার ভোট দেবে। দেখুন docs/OPERATIONS.md, "A disk that does not answer"',
   "vote.key":
     "এই হোমের চাবি নেটওয়ার্কের কোনো যাচাইকারীর নয়। নেটওয়ার্কের ফাইল ও হোম প্রতিষ্ঠার সাথে মিলিয়ে দেখুন",
   "vote.diverged":
@@ -144,6 +151,7 @@ export const LEDGER_BENGALI: Record<keyof typeof LEDGER_ENGLISH, string> = {
   "validator.down": "বন্ধ",
   "validator.asking": "এই নোড, জিজ্ঞাসা করছে",
   "validator.refused": "এই নোড, ভোট নেই",
+  "validator.stalled": "এই নোড, ভোট নেই",
   "validator.linkDown": "সংযোগ নেই",
   "evidence.none": "কোনো প্রমাণ নেই: কোনো যাচাইকারী নিজের কথার বিপরীত স্বাক্ষর করেছে বলে জানা নেই",
   "evidence.head": "এই যাচাইকারীরা পরস্পরবিরোধী দুটি কথায় স্বাক্ষর করেছে।",

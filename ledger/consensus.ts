@@ -76,6 +76,7 @@ export function createConsensus(
     unsynced: new Map(),
     nextSeq: 1,
     armedMs: undefined,
+    idleView: 0,
     building: 0,
     takeBytes: TAKE_BYTES_START,
     resentMs: nowMs,

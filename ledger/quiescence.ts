@@ -27,6 +27,7 @@ export function arm(state: ConsensusState, nowMs: number): void {
   const isArmed = isTipLate(state, nowMs) || state.config.hasWork(state.certified.hash)
   if (!isArmed) state.armedMs = undefined
   else state.armedMs ??= nowMs
+  if (!isArmed && !isTipUnfinal(state)) state.idleView = state.view
 }
 
 function isTipUnfinal(state: ConsensusState): boolean {
@@ -43,10 +44,10 @@ function isTipLate(state: ConsensusState, nowMs: number): boolean {
  */
 export function giveUp(state: ConsensusState, nowMs: number): void {
   const view = viewOf(state, state.view)
-  const { own } = view
-  if (own.nullify !== undefined || own.finalize !== undefined) return
   const { validators, self } = state.config
   const leader = leaderOf(validators, state.view)
+  const { own } = view
+  if (own.nullify !== undefined || own.finalize !== undefined) return
   if (
     leader !== self &&
     (view.votes.nullify[leader] !== undefined || isGone(state, leader, nowMs))

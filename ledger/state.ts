@@ -195,6 +195,8 @@ export interface ConsensusState {
   nextSeq: number
   /** Armed since (Q1); undefined: not. */
   armedMs: number | undefined
+  /** Newest view in which, for some time, nothing waited here and all was final. */
+  idleView: number
   /** View that a block is being built for, or was; below zero: for which there was nothing. */
   building: number
   /** Bytes of batches that our line was found to carry in time (block-size.ts). */
@@ -264,10 +266,17 @@ export function heldCertificates(state: ConsensusState): Certificate[] {
     .filter((certificate) => certificate !== undefined)
 }
 
-/** How often every validator led a view, and none was final. */
+/**
+ * Views that passed with nothing final while something waited. Leaders that were away in a quiet
+ * night, however many, tell nothing about the lines.
+ */
+export function viewsInVain(state: ConsensusState): number {
+  return Math.max(0, state.view - Math.max(state.final.view + 1, state.idleView))
+}
+
+/** How often every validator led a view, and none was final though something waited. */
 export function roundsSinceFinal(state: ConsensusState): number {
-  const { length } = state.config.validators.validators
-  return Math.floor((state.view - state.final.view - 1) / length)
+  return Math.floor(viewsInVain(state) / state.config.validators.validators.length)
 }
 
 /** The newest vote of a validator that is held: of its highest view, the one that ended it. */

@@ -63,7 +63,10 @@ export class LedgerView {
       governanceState: toHex(directory.stateHash),
       ...(head.height === 0 ? {} : { finalAtMs: head.timeMs }),
       finalView: consensus?.finalView ?? head.view,
-      ...(consensus?.state === "voting" ? { view: consensus.view } : {}),
+      ...(consensus?.state === "voting" && {
+        view: consensus.view,
+        viewsInVain: consensus.viewsInVain,
+      }),
       validators,
       quorum: quorumAmong(validators, vote),
       isValidator: validators.some(({ state }) => state === "self"),
@@ -96,8 +99,9 @@ export class LedgerView {
   #vote(): OwnVote | undefined {
     const status = this.#parts.ledger.validatorStatus()
     if (status === undefined) return undefined
-    const { state, refusal, isCopied } = status
-    return { state, ...refusal, ...(isCopied && { isCopied }) }
+    const { state, refusal, isCopied, isStalled } = status
+    const isWaiting = state === "voting" && isStalled
+    return { state: isWaiting ? "stalled" : state, ...refusal, ...(isCopied && { isCopied }) }
   }
 
   /** In the order of their numbers in votes: ascending rid. */
@@ -131,14 +135,14 @@ export class LedgerView {
   }
 }
 
-/** A validator of ours that refuses to vote does not count, however well it is. */
+/** A validator of ours that cannot vote does not count, however well its node is. */
 function quorumAmong(
   validators: readonly ValidatorInfo[],
   vote: OwnVote | undefined,
 ): LedgerStatus["quorum"] {
   const isHeard = ({ state }: ValidatorInfo): boolean =>
     state === "self"
-      ? vote !== undefined && vote.state !== "refused"
+      ? vote !== undefined && vote.state !== "refused" && vote.state !== "stalled"
       : state === "voting" || state === "up"
   const heard = validators.filter(isHeard).length
   const needed = quorumOf(validators.length)
@@ -157,6 +161,12 @@ export function ledgerWarnings({ vote, quorum, evidence, accused }: LedgerStatus
     warnings.push(
       `this validator does not vote and follows only (${code}: ${message}); ` +
         'see OPERATIONS, "Lost or restored validator"',
+    )
+  }
+  if (vote?.state === "stalled") {
+    warnings.push(
+      "this validator cannot vote: the disk of its consensus log does not answer; " +
+        'see OPERATIONS, "A disk that does not answer"',
     )
   }
   if (vote?.isCopied === true) {

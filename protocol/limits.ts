@@ -11,7 +11,6 @@ const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
 
 // --- sizes of suite 1, in bytes -------------------------------------------------------------
-
 export const HASH_BYTES = 32
 export const ED25519_KEY_BYTES = 32
 export const ED25519_SIGNATURE_BYTES = 64
@@ -49,7 +48,6 @@ export const HKDF_SHA512_OUTPUT_BYTES_MAX = 255 * 64
 export const WRAP_BYTES = KEM_CIPHERTEXT_BYTES + 48
 
 // --- envelope -------------------------------------------------------------------------------
-
 /** Plaintext of one chunk of the body (C2SP chunked encryption). */
 export const BODY_CHUNK_BYTES = 16 * KIB
 /** Salt 24 ‖ commitment 32, in front of the chunks. */
@@ -83,7 +81,6 @@ export const RELEASE_SIGNATURES_MAX = 4
 export const RELEASE_BYTES_MAX = 16 * KIB
 
 // --- cable ----------------------------------------------------------------------------------
-
 /** Text caps by precedence, in bytes of UTF-8 after NFC. */
 export const CABLE_TEXT_BYTES_MAX_FLASH = 16 * KIB
 export const CABLE_TEXT_BYTES_MAX_IMMEDIATE = 1 * MIB
@@ -106,7 +103,6 @@ export const ENVELOPE_PLAINTEXT_BYTES_MAX = 19 * MIB
 export const ENVELOPE_BYTES_MAX = 20 * MIB
 
 // --- identities -----------------------------------------------------------------------------
-
 export const MISSION_CODE_BYTES_MAX = 8
 export const MISSION_NAME_BYTES_MAX = 256
 export const MISSION_ADDRESSES_MAX = 8
@@ -149,7 +145,6 @@ export const EPOCH_KEY_KEEP_HOURS = 72
 export const EPOCH_KEY_KEEP_HOURS_MAX = 60 * 24
 
 // --- ledger ---------------------------------------------------------------------------------
-
 export const ENTRY_HEAD_BYTES = 54
 /** Head and payload of one entry; the bundle format counts in u16. */
 export const ENTRY_BYTES_MAX = 65_535
@@ -231,7 +226,6 @@ export const PROOF_PATH_HASHES_MAX = 53
 export const PROOF_BYTES_MAX = 80 * KIB
 
 // --- publication of the ledger ----------------------------------------------------------------
-
 /** Hashes in a tile, entries in a bundle. */
 export const TILE_WIDTH = 256
 /** Longest origin: names of cosigners begin with its first part. */
@@ -274,6 +268,11 @@ export const SUBMIT_RESEND_MS = 10 * SECOND_MS
 export const BLOCK_LINGER_MS = 25
 /** Longest stretch of verifying blocks before other work gets its turn. */
 export const VERIFY_SLICE_MS = 10
+/** A validator whose consensus log is not written after so long is silent until it is. */
+export const LOG_STALL_MS = 10 * SECOND_MS
+/** The operator is told when more than one in a hundred of so many writes takes longer. */
+export const LOG_SLOW_MS = 50
+export const LOG_SLOW_SAMPLES = 100
 /** The consensus log is rewritten without old records once in so many views … */
 export const LOG_TRIM_VIEWS = 256
 /** … or once it has grown by so many bytes of records. */
@@ -315,7 +314,6 @@ export const SYNC_DISTRUST_MS = 10 * MINUTE_MS
 export const SYNC_POLL_MS = 30 * SECOND_MS
 
 // --- receipts -------------------------------------------------------------------------------
-
 export const RECEIPTS_PER_BATCH_MAX = 256
 /** Largest receipt: fixed fields and an officer's signature. */
 export const RECEIPT_BYTES_MAX = 4 * KIB
@@ -399,7 +397,6 @@ export const SIGNAL_MESSAGE_BYTES_MAX = 32 * KIB
 export const BLOCKS_MESSAGE_BYTES_MAX = 2 * BLOCK_BYTES_MAX
 
 // --- delivery -------------------------------------------------------------------------------
-
 /** First and longest wait between two tries at one peer. */
 export const RETRY_MIN_MS = 500
 export const RETRY_MAX_MS = 5 * MINUTE_MS
@@ -420,7 +417,6 @@ export const CABLE_LIFETIME_MS = 400 * DAY_MS
 export const SIGNAL_LIFETIME_MS = 24 * HOUR_MS
 
 // --- a node's disk, keys and memory ---------------------------------------------------------
-
 /** Longest key of the database, in bytes of ASCII. */
 export const STORE_KEY_BYTES_MAX = 512
 /** Writes that wait together are merged into batches of about this size. */
@@ -462,7 +458,6 @@ export const CONFIG_BYTES_MAX = 64 * KIB
 export const SOCKET_PATH_BYTES_MAX = 103
 
 // --- local API ------------------------------------------------------------------------------
-
 /** Largest body of a request: the largest text, escaped for JSON, and the other fields. */
 export const API_BODY_BYTES_MAX = CABLE_TEXT_BYTES_MAX + 4 * MIB
 /** Bodies that are being read at one time, all clients together. */

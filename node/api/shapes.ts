@@ -185,8 +185,11 @@ export interface ValidatorInfo {
 
 /** What this node's own validator key does. */
 export interface OwnVote {
-  /** `asking`: its peers have not yet said that they know of no later run of this key. */
-  readonly state: "voting" | "asking" | "refused"
+  /**
+   * `asking`: its peers have not yet said that they know of no later run of this key. `stalled`: its
+   * votes wait for the disk of the consensus log, which does not answer.
+   */
+  readonly state: "voting" | "stalled" | "asking" | "refused"
   /** Why it is refused. */
   readonly code?: string
   readonly message?: string
@@ -211,6 +214,8 @@ export interface LedgerStatus {
   readonly finalView: number
   /** The view that is under way; only a validator that votes knows it. */
   readonly view?: number
+  /** Views that passed with nothing final while something waited; known with `view`. */
+  readonly viewsInVain?: number
   /** By their numbers in votes. */
   readonly validators: readonly ValidatorInfo[]
   readonly quorum: {

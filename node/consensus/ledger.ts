@@ -35,7 +35,7 @@ import { Submitter, type LedgerLog } from "./submitter.ts"
 import { Blame, type Accusation } from "./blame.ts"
 import { Runs } from "./runs.ts"
 import type { ValidatorKeys } from "./own-run.ts"
-import type { ValidatorStatus } from "./validator.ts"
+import type { ValidatorStatus } from "./validator-status.ts"
 import { Voting, type Refusal } from "./voting.ts"
 import { verifyStored, type VerifiedLedger, type VerifyOptions } from "./verify.ts"
 

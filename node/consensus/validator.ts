@@ -39,10 +39,12 @@ import type { Finality } from "./finality.ts"
 import { Heads, type WantedBlock } from "./heads.ts"
 import { Intake } from "./intake.ts"
 import { Journal } from "./journal.ts"
+import { LogWatch } from "./log-watch.ts"
 import { OwnRun, type ValidatorKeys } from "./own-run.ts"
 import { Packets } from "./packets.ts"
 import { Resubmission } from "./resubmission.ts"
 import type { LedgerLog } from "./submitter.ts"
+import { statusOf, type ValidatorStatus } from "./validator-status.ts"
 
 export interface ValidatorParts {
   readonly suite: Suite
@@ -72,17 +74,7 @@ export interface ValidatorParts {
   readonly onFatal: (error: unknown) => void
 }
 
-/** How consensus stands here, for whoever asks. */
-export interface ValidatorStatus {
-  /** `asking` before the first vote: too few others have answered yet. */
-  readonly state: "asking" | "voting" | "refused"
-  readonly view: number
-  readonly finalView: number
-  /** Milliseconds since something came from each validator, by number; 0 for ourselves. */
-  readonly silentMs: readonly number[]
-  /** A copy of this disk was started elsewhere. */
-  readonly isCopied: boolean
-}
+type HeldMessage = Extract<ConsensusEffect, { type: "send" }> & { readonly bytes: Uint8Array }
 
 export class Validator {
   readonly #parts: ValidatorParts
@@ -92,7 +84,8 @@ export class Validator {
   readonly #config: ConsensusConfig
   readonly #packets: Packets
   readonly #resubmission: Resubmission
-  readonly #journal: Journal
+  readonly #watch: LogWatch
+  readonly #journal: Journal<HeldMessage>
   readonly #pace: BlockPace
   readonly #run: OwnRun
   #events: ConsensusEvent[] = []
@@ -100,8 +93,6 @@ export class Validator {
   #isWorking = false
   #isRunning = false
   #isRefused = false
-  /** Messages that wait for their record. */
-  #held: (Extract<ConsensusEffect, { type: "send" }> & { readonly bytes: Uint8Array })[] = []
   #wanted: WantedBlock | undefined
   /** Blocks whose judgement waits for the directory. */
   #parked: Extract<ConsensusEffect, { type: "checkBlock" }>[] = []
@@ -127,7 +118,8 @@ export class Validator {
     this.#heads = new Heads({ suite, finality, intake: this.#intake, log: parts.log })
     const hasWork = (parent: Uint8Array): boolean => this.#heads.hasWork(parent)
     this.#config = { suite, chainId, validators, self, sign: keys.sign, deltaMs, hasWork }
-    this.#journal = new Journal(keys.wal, keys.records)
+    this.#watch = new LogWatch(parts.clock, parts.log)
+    this.#journal = new Journal(keys.wal, keys.records, this.#watch)
     this.#pace = new BlockPace(parts.clock, () => this.#collected())
     const others = parts.peers.map((peer, index) => (index === self ? undefined : peer))
     this.#run = new OwnRun({
@@ -186,19 +178,11 @@ export class Validator {
 
   status(): ValidatorStatus {
     const { clock, finality } = this.#parts
-    const nowMs = clock.monotonicMs()
-    const state = this.#state
-    const isVoting = state !== undefined && !this.#isRefused
-    const silentMs = state?.heardMs.map((heardMs, index) =>
-      index === this.#config.self ? 0 : nowMs - heardMs,
-    )
-    return {
-      state: this.#isRefused ? "refused" : isVoting ? "voting" : "asking",
-      view: state?.view ?? 0,
-      finalView: state?.final.view ?? finality.head.view,
-      silentMs: silentMs ?? [],
+    return statusOf(this.#state, finality.head.view, clock.monotonicMs(), {
+      isRefused: this.#isRefused,
       isCopied: this.#run.isCopied,
-    }
+      isStalled: this.#watch.isStalled,
+    })
   }
 
   /** The newest vote of a validator that is held here, for whoever asks with its key. */
@@ -238,10 +222,12 @@ export class Validator {
     if (epoch !== this.#set.epoch) {
       throw new LedgerError("MESSAGE_INVALID", `packet: expected epoch ${this.#set.epoch}`)
     }
-    if (messages.length === 0) {
+    // While nothing can be written, votes would only pile up in memory.
+    const heard = this.#watch.isStalled ? [] : messages
+    if (heard.length === 0) {
       this.#events.push({ type: "message", from, finalView, message: { type: "heartbeat" } })
     }
-    for (const message of messages) this.#events.push({ type: "message", from, finalView, message })
+    for (const message of heard) this.#events.push({ type: "message", from, finalView, message })
     this.#work()
     return this.#state.final.view
   }
@@ -367,12 +353,10 @@ export class Validator {
   /** One append and one sync for all records of the turn; then what they allow. */
   async #sync(): Promise<void> {
     try {
-      const seq = await this.#journal.sync()
-      if (seq === undefined) return
-      const due = this.#held.filter(({ after }) => after <= seq)
-      this.#held = this.#held.filter(({ after }) => after > seq)
-      for (const message of due) this.#packets.add(message.bytes, message)
-      this.#feed({ type: "persisted", seq })
+      const synced = await this.#journal.sync()
+      if (synced === undefined) return
+      for (const message of synced.due) this.#packets.add(message.bytes, message)
+      this.#feed({ type: "persisted", seq: synced.seq })
     } catch (error) {
       this.#fail(error)
     }
@@ -381,8 +365,9 @@ export class Validator {
   #send(effect: Extract<ConsensusEffect, { type: "send" }>): void {
     if (this.#set.validators.length === 1) return
     const bytes = encodeMessage(effect.message)
-    if (effect.after > this.#journal.syncedSeq) this.#held.push({ ...effect, bytes })
-    else this.#packets.add(bytes, effect)
+    if (this.#journal.hold({ ...effect, bytes })) return
+    // A validator that cannot vote is to be seen as silent, so that nobody waits for it (R8).
+    if (!this.#watch.isStalled) this.#packets.add(bytes, effect)
   }
 
   #setTimer(atMs: number | undefined): void {
@@ -410,7 +395,8 @@ export class Validator {
     const wanted = this.#wanted
     if (wanted === undefined || !this.#isRunning) return
     this.#wanted = undefined
-    const block = this.#heads.build(wanted, this.#parts.clock.now())
+    const { clock } = this.#parts
+    const block = this.#watch.isStalled ? undefined : this.#heads.build(wanted, clock.now())
     if (block !== undefined) this.#pace.seen()
     this.#events.push({ type: "blockBuilt", view: wanted.view, block })
   }
@@ -485,7 +471,7 @@ export class Validator {
     if (this.#isRefused) return
     this.#isRefused = true
     this.stop()
-    this.#held = []
+    this.#journal.drop()
     this.#parts.log.warn(code, { message: why })
     this.#parts.onRefused(code, why)
   }

@@ -11,7 +11,8 @@ import type { Database } from "../store/database.ts"
 import { NodeError } from "../errors.ts"
 import type { LedgerLog } from "./submitter.ts"
 import type { ValidatorKeys } from "./own-run.ts"
-import { Validator, type ValidatorParts, type ValidatorStatus } from "./validator.ts"
+import { statusOf, type ValidatorStatus } from "./validator-status.ts"
+import { Validator, type ValidatorParts } from "./validator.ts"
 
 /** Row that says why this node's validator key must never vote again. */
 const DEAD_KEY = "ledger/dead"
@@ -102,11 +103,8 @@ export class Voting {
     const status = this.#validator?.status()
     const refusal = this.#refusal
     if (refusal === undefined) return status
-    return {
-      ...(status ?? { view: 0, finalView, silentMs: [], isCopied: false }),
-      state: "refused",
-      refusal,
-    }
+    const facts = { isRefused: true, isCopied: false, isStalled: false }
+    return { ...(status ?? statusOf(undefined, finalView, 0, facts)), state: "refused", refusal }
   }
 
   /** A dead key stays dead over restarts, and one that was halted stays so until it is released. */

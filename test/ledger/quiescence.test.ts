@@ -40,14 +40,26 @@ describe("R4: a view is given up", () => {
     [33, 8],
   ])("in view %i, when none before it was final, after %iΔ without a proposal", (view, deltas) => {
     const door = new Door(SELF)
+    door.hasWork = true
+    door.on({ type: "submitted" })
     for (let at = 1; at < view; at++) {
       const certificate = certify("nullify", at, hash, OTHERS)
       door.hear(LEADER, { type: "certificate", certificate })
     }
-    door.hasWork = true
-    door.on({ type: "submitted" })
     expect(door.at(deltas * DELTA_MS - 1)).toEqual([])
     expect(door.at(deltas * DELTA_MS)).toContain(`send nullify ${view}`)
+  })
+
+  it("after 2Δ, however many leaders were away one after another while nothing waited", () => {
+    const door = new Door(SELF)
+    for (let view = 1; view <= 12; view++) {
+      const certificate = certify("nullify", view, hash, OTHERS)
+      door.hear(LEADER, { type: "certificate", certificate })
+    }
+    door.hasWork = true
+    door.on({ type: "submitted" })
+    expect(door.at(2 * DELTA_MS - 1)).toEqual([])
+    expect(door.at(2 * DELTA_MS)).toContain("send nullify 13")
   })
 
   it("after 2Δ again, once a view before it was final", () => {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest"
-import { quorumLine, stateLine } from "../../cli/ledger-state.ts"
+import { adviceLine, quorumLine, stateLine, voteLine } from "../../cli/ledger-state.ts"
 import { Terminal } from "../../cli/terminal.ts"
 import { decodeEvidence } from "../../ledger/evidence.ts"
 import { encodeMessage, encodePacket } from "../../ledger/message.ts"
@@ -74,18 +74,56 @@ describe("the ledger's state", () => {
     await world.during(world.node(4).submit())
     await world.untilQuiet(MINUTE_MS)
     const idle = await statusAt(1)
-    const { finalView } = idle
-    const round = { ...idle, view: finalView + 5, pending: 3 }
+    const round = { ...idle, viewsInVain: 4, pending: 3 }
     expect(stateLine(english, round)).toContain("nothing becomes final though a quorum votes: 4")
     expect(quorumLine(english, round)).toBe(
       "4 of 4 validators are heard; 3 are needed: enough, but nothing has become final in 4 views",
     )
     expect(stateLine(bengali, round)).toContain("কিছুই চূড়ান্ত হচ্ছে না")
-    const less = { ...round, view: finalView + 4 }
+    const less = { ...round, viewsInVain: 3 }
     expect(stateLine(english, less)).toBe("entries of this node that wait for the next block: 3")
     expect(quorumLine(english, less)).toContain("the ledger goes on")
     const alone = { ...round, quorum: { ...idle.quorum, heard: 2, isMet: false } }
     expect(stateLine(english, alone)).toContain("stands still")
+  })
+
+  it("is called idle after a night in which one validator after another was away", async () => {
+    await world.during(world.node(4).submit())
+    await world.untilQuiet(MINUTE_MS)
+    const { finalView } = await statusAt(1)
+    const peers = world.nodes.map(({ post }) => post.peer)
+    for (let absence = 0; absence < 8; absence++) {
+      const away = peers.slice(absence % 4, (absence % 4) + 1)
+      world.network.partition([away, peers.filter((peer) => !away.includes(peer))])
+      await world.clock.runFor(MINUTE_MS)
+      world.network.heal()
+      await world.clock.runFor(MINUTE_MS)
+    }
+    for (const index of [0, 1, 2, 3]) {
+      const status = await statusAt(index)
+      expect(status.view).toBeGreaterThan(finalView + 4)
+      expect(status).toMatchObject({ viewsInVain: 0, quorum: { heard: 4 } })
+      expect(stateLine(english, status)).toBe("final and idle: nothing of this node waits")
+      expect(quorumLine(english, status)).toContain("the ledger goes on")
+    }
+  })
+
+  it("tells that the disk of its log does not answer, and counts itself out of the quorum", async () => {
+    world.node(1).wal.hang()
+    await world.during(world.node(4).submit())
+    await world.clock.runFor(MINUTE_MS)
+    const status = await statusAt(1)
+    expect(status).toMatchObject({ vote: { state: "stalled" }, quorum: { heard: 3, isMet: true } })
+    expect(voteLine(english, status)).toBe(
+      "CANNOT VOTE: the disk of its consensus log does not answer",
+    )
+    expect(adviceLine(english, status)).toContain('"A disk that does not answer"')
+    expect(ledgerWarnings(status)).toEqual([expect.stringContaining("cannot vote")])
+    expect(statesOf(await statusAt(0))).toEqual(["self", "silent", "voting", "voting"])
+    world.node(1).wal.answer()
+    await world.clock.runFor(MINUTE_MS)
+    expect((await statusAt(1)).vote).toEqual({ state: "voting" })
+    expect(statesOf(await statusAt(0))).toEqual(["self", "voting", "voting", "voting"])
   })
 
   it("tells one that has no link from one that is linked and silent, on a validator alone", async () => {

@@ -49,6 +49,8 @@ export class SimulatedLogFile implements ConsensusLog {
   syncs = 0
   /** Called when an append starts; a test may crash the machine here. */
   onAppend: (() => void) | undefined
+  /** Syncs that the disk does not answer, while it hangs. */
+  #unanswered: (() => void)[] | undefined
 
   constructor(clock: VirtualClock, name: string) {
     this.#clock = clock
@@ -61,15 +63,32 @@ export class SimulatedLogFile implements ConsensusLog {
     const copies = records.map((record) => ({ ...record, payload: record.payload.slice() }))
     this.#inFlight = { records: copies, life }
     return new Promise((resolve) => {
-      this.#clock.after(1, () => {
+      const sync = (): void => {
         if (this.#life !== life) return
+        if (this.#unanswered !== undefined) {
+          this.#unanswered.push(sync)
+          return
+        }
         this.records.push(...copies)
         this.#inFlight = undefined
         this.syncs += 1
         resolve()
-      })
+      }
+      this.#clock.after(1, sync)
       this.onAppend?.()
     })
+  }
+
+  /** From now on the disk does not answer. */
+  hang(): void {
+    this.#unanswered ??= []
+  }
+
+  /** The disk answers again, to all that waits as well. */
+  answer(): void {
+    const waiting = this.#unanswered ?? []
+    this.#unanswered = undefined
+    for (const sync of waiting) sync()
   }
 
   /** Counts an opening, as the real file does. */

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest"
 import { encodeRecord, mustKeep, type EncodedRecord } from "../../../ledger/record.ts"
 import { Journal } from "../../../node/consensus/journal.ts"
+import { LogWatch } from "../../../node/consensus/log-watch.ts"
 import { LOG_TRIM_VIEWS, VOTE_VIEWS_BEHIND } from "../../../protocol/limits.ts"
+import { createVirtualClock } from "../../support/clock.ts"
 import { CHAIN_ID, voteOf } from "../../support/ledger.ts"
 
 const VIEWS = 4 * LOG_TRIM_VIEWS
@@ -30,6 +32,7 @@ describe("the log of a validator", () => {
           },
         },
         old,
+        new LogWatch(createVirtualClock(), { warn: () => undefined }),
       )
       for (let view = 2; view <= VIEWS; view++) {
         journal.add(recordOf(view), view)
