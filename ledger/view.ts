@@ -6,21 +6,34 @@
  *
  * Why it is safe. S1: two notarized blocks in one view need f+1 honest validators with two notarize
  * votes there, against R2. S2: a view that is both nullified and final needs an honest validator
- * with both votes, against R3 and R4, which are in the log before they are kept. S3: if a block c
- * is final at view v, every valid block at a view w > v extends c. Its parent at p < v would need
- * view v to be nullified (S2); p = v gives c (S1); p > v by induction. Nothing is locked.
+ * with both votes: no F after X (R3), and X in the current view alone, where there was no F (R4);
+ * both are in the log before they are sent. S3: if a block c is final at view v, every valid block
+ * at a view w > v extends c. Its parent at p < v would need view v to be nullified (S2); p = v gives
+ * c (S1); p > v by induction. Nothing is locked.
  */
 
 import { assert } from "../protocol/assert.ts"
 import { equalBytes } from "../protocol/bytes.ts"
-import { HASH_BYTES, PROPOSAL_VIEWS_AHEAD, UNFINAL_CONTENT_MAX } from "../protocol/limits.ts"
+import {
+  HASH_BYTES,
+  PROPOSAL_VIEWS_AHEAD,
+  UNFINAL_BLOCKS_MAX,
+  UNFINAL_CONTENT_MAX,
+} from "../protocol/limits.ts"
 import { coverOf, findParent, wantAncestor, wantBlock, wantViews } from "./ancestry.ts"
 import { bytesToTake, learnSize } from "./block-size.ts"
 import { blockHash, type Block } from "./block.ts"
 import type { Certificate } from "./certificate.ts"
 import { prune } from "./delivery.ts"
 import type { ConsensusRecord } from "./record.ts"
-import { heldBlock, keyOfHash, viewOf, type ConsensusState, type HeldBlock } from "./state.ts"
+import {
+  heldBlock,
+  keyOfHash,
+  viewOf,
+  type ConsensusState,
+  type HeldBlock,
+  type Place,
+} from "./state.ts"
 import { countVotes, placeVote } from "./tally.ts"
 import { leaderOf } from "./validators.ts"
 import { signVote, type Vote, type VoteKind } from "./vote.ts"
@@ -60,6 +73,7 @@ export function propose(state: ConsensusState): void {
   }
   const place = placeOf(state, parent.hash)
   if (place === undefined) return
+  if (!mayStandOn(state, place, view)) return
   const isDeep = place.height - state.delivered.height >= UNFINAL_CONTENT_MAX
   const isClosing = isDeep || !config.hasWork(place.hash)
   if (isClosing && parent.view <= state.final.view) return
@@ -68,11 +82,21 @@ export function propose(state: ConsensusState): void {
   state.out.push({ type: "buildBlock", view, parent: place, isClosing, bytesMax })
 }
 
+/**
+ * R1, R2: whether a block of this view may stand on that one. The more blocks are unfinal, the more
+ * views must lie between two: they double with every sixteen, and there is an end. A block takes the
+ * headers above it along as its proof, so while finality fails, no matter for how long or who is at
+ * fault, the heap must not outgrow what a proof can hold.
+ */
+export function mayStandOn(state: ConsensusState, parent: Place, view: number): boolean {
+  const depth = parent.height + 1 - state.delivered.height
+  if (depth > UNFINAL_BLOCKS_MAX) return false
+  const doublings = Math.max(0, Math.floor(depth / UNFINAL_CONTENT_MAX) - 1)
+  return view - parent.view >= 2 ** doublings
+}
+
 /** A certified block that was judged here, or the delivered one; undefined while it is not. */
-function placeOf(
-  state: ConsensusState,
-  hash: Uint8Array,
-): { view: number; height: number; hash: Uint8Array } | undefined {
+function placeOf(state: ConsensusState, hash: Uint8Array): Place | undefined {
   if (equalBytes(hash, state.delivered.hash)) return state.delivered
   const held = heldBlock(state, hash)
   if (held === undefined || !isJudged(held)) return undefined
@@ -153,7 +177,10 @@ export function considerProposal(state: ConsensusState, nowMs: number): void {
     wantViews(state, cover.fromView, state.view - 1, leader)
     return
   }
-  if (cover.type === "conflict" || held.status === "invalid" || held.status === "untimely") {
+  const parent = placeOf(state, held.block.header.parent)
+  const isTooDeep = parent !== undefined && !mayStandOn(state, parent, state.view)
+  const isRefused = held.status === "invalid" || held.status === "untimely" || isTooDeep
+  if (cover.type === "conflict" || isRefused) {
     nullify(state, nowMs)
     return
   }
@@ -253,14 +280,16 @@ export function onCertificate(
 }
 
 /**
- * R3: on a notarize certificate of this or a later view, votes to finalize unless we gave the view
- * up, and goes on. It needs no look at the block: f+1 honest validators had one.
+ * R3: on a notarize certificate of a view above the final one, votes to finalize unless we gave the
+ * view up, and goes on. It needs no look at the block: f+1 honest validators had one. It may come
+ * late, to one who was away: then the view can still be final without another block, and as X is
+ * cast in the current view alone, it can never follow there.
  */
 function onNotarized(state: ConsensusState, certificate: Certificate, nowMs: number): void {
   const { view, blockHash: hash } = certificate
   raiseTip(state, view, hash, nowMs)
   wantBlock(state, certificate)
-  if (view < state.view) return
+  if (view <= state.final.view) return
   const { own } = viewOf(state, view)
   const { epoch } = state.config.validators
   if (own.nullify === undefined && own.finalize === undefined) {
@@ -268,10 +297,10 @@ function onNotarized(state: ConsensusState, certificate: Certificate, nowMs: num
       return { kind: "finalize", epoch, vote, certificate }
     })
     state.out.push({ type: "send", message: { type: "vote", vote }, after: seq })
-  } else if (own.finalize === undefined) {
+  } else if (own.finalize === undefined && view >= state.view) {
     logCertificate(state, certificate)
   }
-  enter(state, view + 1, certificate, nowMs)
+  if (view >= state.view) enter(state, view + 1, certificate, nowMs)
 }
 
 /** R5: on a nullify certificate of this or a later view, goes on. */
