@@ -114,6 +114,8 @@ export function step(
 function handle(state: ConsensusState, event: ConsensusEvent, nowMs: number): void {
   switch (event.type) {
     case "tick":
+      // It has fired. Whether or not it was due, there is none now, and the next one must be set.
+      state.timerMs = undefined
       return
     case "submitted":
       if (state.building < 0) state.building = 0

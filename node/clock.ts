@@ -12,7 +12,10 @@ export interface Clock {
   now(): number
   /** Milliseconds since an arbitrary start; never goes back. */
   monotonicMs(): number
-  /** Calls `run` once, `delayMs` from now. The timer does not keep the process alive. */
+  /**
+   * Calls `run` once, `delayMs` from now or later, never before by {@link monotonicMs}. The timer
+   * does not keep the process alive.
+   */
   after(delayMs: number, run: () => void): Timer
 }
 
@@ -24,14 +27,18 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   monotonicMs: () => performance.now(),
   after(delayMs, run) {
+    const dueMs = performance.now() + delayMs
     let timer: NodeJS.Timeout
-    const arm = (leftMs: number): void => {
-      // A longer delay would fire at once.
-      const spanMs = Math.min(leftMs, TIMER_MS_MAX)
-      timer = setTimeout(() => (leftMs > spanMs ? arm(leftMs - spanMs) : run()), spanMs)
+    const arm = (): void => {
+      const leftMs = dueMs - performance.now()
+      // A longer delay would fire at once, and any may fire a millisecond early.
+      timer = setTimeout(
+        () => (performance.now() < dueMs ? arm() : run()),
+        Math.min(leftMs, TIMER_MS_MAX),
+      )
       timer.unref()
     }
-    arm(delayMs)
+    arm()
     return { cancel: () => clearTimeout(timer) }
   },
 }

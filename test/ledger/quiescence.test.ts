@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest"
 import { blockHash } from "../../ledger/block.ts"
 import { buildBlock, genesisHead } from "../../ledger/chain.ts"
+import { step } from "../../ledger/consensus.ts"
 import { leaderOf } from "../../ledger/validators.ts"
+import { HEARTBEAT_MS } from "../../protocol/limits.ts"
 import { certify, DELTA_MS, Door, FOUR } from "../support/door.ts"
 import { batch, CHAIN_ID, LISBON, named, NOON_MS, voteOf } from "../support/ledger.ts"
 import { suite } from "../support/suites.ts"
@@ -86,6 +88,18 @@ describe("R4: a view is given up", () => {
     const door = new Door(SELF)
     door.hear(LEADER, { type: "certificate", certificate: certify("notarize", 1, hash, OTHERS) })
     expect(door.hear(LEADER, message)).not.toContain("send nullify 1")
+  })
+})
+
+describe("a timer", () => {
+  it("that fires before its time is set again", () => {
+    const { state } = new Door(SELF)
+    const atMs = state.timerMs ?? 0
+    expect(atMs).toBe(HEARTBEAT_MS)
+    expect(step(state, { type: "tick" }, atMs - 0.5)).toEqual([{ type: "timer", atMs }])
+    const late = step(state, { type: "tick" }, atMs)
+    expect(late).toContainEqual({ type: "send", message: HEARTBEAT, after: 0 })
+    expect(late).toContainEqual({ type: "timer", atMs: 2 * atMs })
   })
 })
 
