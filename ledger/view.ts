@@ -319,6 +319,8 @@ function onFinalized(state: ConsensusState, certificate: Certificate, nowMs: num
   learnSize(state, certificate)
   if (view > state.final.view) {
     state.final = { view, hash, certificate }
+    // It has just gone to everybody: R9 does not send it beside itself.
+    state.helpedMs.fill(nowMs)
     raiseTip(state, view, hash, nowMs)
     wantBlock(state, certificate)
     prune(state)
