@@ -1,9 +1,10 @@
 /**
- * A new node that fetches a whole ledger from two others, verifies and stores it, against the same
- * blocks verified from memory and not stored.
+ * A new node that fetches a whole ledger, verifies and stores it. 100,000 entries in batches of 64,
+ * one batch a block.
  *
- * 100,000 entries in batches of 64, one batch a block; requests go from function to function in one
- * process, the store is a sealed database on the disk.
+ * From two others, against the same blocks verified from memory and not stored: requests go from
+ * function to function in one process, the store is a sealed database on the disk. And from one over
+ * a thin line, in virtual time, against the time that the blocks alone need on that line.
  */
 
 import { mkdtemp, rm } from "node:fs/promises"
@@ -18,7 +19,8 @@ import type { Transport } from "../../node/network/transport.ts"
 import { openDatabase } from "../../node/store/level.ts"
 import { sealDatabase } from "../../node/store/sealed.ts"
 import { nativeSuite as suite } from "../../node/suite.ts"
-import { makeChain, serveChain, type MadeChain } from "../support/chains.ts"
+import { makeChain, serveChain, ServingPeer, type MadeChain } from "../support/chains.ts"
+import { LedgerWorld } from "../support/ledgers.ts"
 import { createMinistry, type Ministry } from "../support/ministry.ts"
 import { interleave, ratioOf, spreadOf, type Figure, type Progress } from "./figures.ts"
 
@@ -28,6 +30,10 @@ const ROUNDS = 3
 const SERVERS = ["one", "two"]
 /** For a million entries. */
 const GOAL_S = 10
+const MEGABITS = 10
+const THIN = { delayMs: 40, bytesPerSecond: (MEGABITS * 1_000_000) / 8 }
+const THIN_WITHIN_MS = 3_600_000
+const WIRE_GOAL = 1.15
 
 const random = (length: number): Uint8Array => randomFillSync(new Uint8Array(length))
 
@@ -59,7 +65,34 @@ export async function benchSync(progress: Progress): Promise<Figure[]> {
       ratio: ratioOf(found.synced, found.verified),
       goal: { text: `at most ${GOAL_S} s a million`, isMet: perMillionS <= GOAL_S },
     },
+    await benchThinLine(progress),
   ]
+}
+
+/**
+ * From the start of an empty node to its last block, over an uplink that carries so much. In
+ * virtual time its computing takes none; on a real machine it goes on while the next blocks travel.
+ */
+async function benchThinLine(progress: Progress): Promise<Figure> {
+  progress("a thin line")
+  const world = new LedgerWorld(2, "bench thin line", { link: THIN })
+  const blocks = Math.ceil(ENTRIES / BATCH_ENTRIES)
+  const chain = makeChain(world.ministry, blocks, { entries: BATCH_ENTRIES })
+  await new ServingPeer(world, 0, chain).start(world, 1)
+  const node = world.node(1)
+  const startedMs = world.clock.monotonicMs()
+  await world.during(node.start())
+  const doneMs = await world.clock.runUntil(() => node.height === blocks, THIN_WITHIN_MS)
+  const tookS = (doneMs - startedMs) / 1_000
+  const wireS = chain.bytes.reduce((sum, { length }) => sum + length, 0) / THIN.bytesPerSecond
+  return {
+    name: `the same over a line of ${MEGABITS} Mbit/s, 40 ms one way, in virtual time`,
+    unit: "s",
+    measured: spreadOf([tookS]),
+    against: { name: "the blocks alone at that rate", value: spreadOf([wireS]) },
+    ratio: tookS / wireS,
+    goal: { text: `at most ${WIRE_GOAL} ×`, isMet: tookS <= WIRE_GOAL * wireS },
+  }
 }
 
 async function* each(blocks: readonly Uint8Array[]): AsyncGenerator<Uint8Array, void, void> {
