@@ -10,18 +10,19 @@
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { systemClock } from "../../node/clock.ts"
 import type { Final } from "../../node/consensus/finality.ts"
-import { DiskLedger, random } from "../support/disk-ledger.ts"
-import { LedgerWorld } from "../support/ledgers.ts"
-import { createMinistry } from "../support/ministry.ts"
-import { createSimulatedNetwork } from "../support/network.ts"
+import type { DiskLedger } from "../support/disk-ledger.ts"
+import type { LedgerWorld } from "../support/ledgers.ts"
+import { benchAbsent } from "./absent.ts"
+import { BOUND_MS, createWorld, DelayedStage, DELAY_MS, VALIDATORS } from "./delayed.ts"
 import { quantile, spreadOf, type Figure, type Options, type Progress } from "./figures.ts"
+import { benchLoaded } from "./loaded.ts"
+import { benchTraffic } from "./traffic.ts"
 
-const VALIDATORS = 4
-const POSTS = 5
-const DELAY_MS = 75
-const BOUND_MS = 500
+/** Missions that load the ledger together. */
+const LOADING = 3
+/** In virtual time. */
+const POSTS = VALIDATORS + 1
 const ROUNDS = 3
 const ENTRIES = 8
 const ENTRIES_FULL = 60
@@ -43,7 +44,11 @@ const LOSSY_BURSTS = 5
 const LOSSY = { delayMs: 50, jitterMs: 300, requestLoss: 0.3, answerLoss: 0 }
 
 export async function benchFinality(progress: Progress, { isFull }: Options): Promise<Figure[]> {
-  const clean = await benchClean(progress, isFull)
+  const clean = await onStage(1, async (stage) => benchClean(stage, progress, isFull))
+  progress("under load")
+  const loaded = await onStage(LOADING, async (stage) => benchLoaded(stage, isFull))
+  progress("a dead validator")
+  const absent = await benchAbsent()
   const outages: Figure[] = []
   for (const [name, lastsMs, healings] of isFull ? OUTAGES_FULL : OUTAGES) {
     progress(`an outage of ${name}`)
@@ -51,38 +56,95 @@ export async function benchFinality(progress: Progress, { isFull }: Options): Pr
   }
   outages.push(await benchOutage("1 min, links redialled one by one", MINUTE_MS, HEALINGS))
   progress("lossy links")
-  return [...clean, ...outages, ...(await benchLossy())]
+  const lossy = await benchLossy()
+  const traffic = await benchTraffic()
+  return [...clean, ...loaded, ...absent, ...outages, ...lossy, ...traffic]
+}
+
+/** On the machine's own clock and disks, for as long as `work` takes. */
+async function onStage(
+  missions: number,
+  work: (stage: DelayedStage) => Promise<Figure[]>,
+): Promise<Figure[]> {
+  const folder = await mkdtemp(join(tmpdir(), "tarbarta-finality-"))
+  // Timers of a node do not keep a process alive.
+  const alive = setInterval(() => undefined, MINUTE_MS)
+  try {
+    const stage = await DelayedStage.open(folder, missions)
+    try {
+      return await work(stage)
+    } finally {
+      await stage.close()
+    }
+  } finally {
+    clearInterval(alive)
+    await rm(folder, { recursive: true, force: true })
+  }
 }
 
 // --- a clean network -------------------------------------------------------------------------
 
-async function benchClean(progress: Progress, isFull: boolean): Promise<Figure[]> {
-  const folder = await mkdtemp(join(tmpdir(), "tarbarta-finality-"))
-  try {
-    // Timers of a node do not keep a process alive.
-    const alive = setInterval(() => undefined, MINUTE_MS)
-    const stage = await FinalityStage.open(folder)
-    try {
-      // The first entries compile the code and meet idle disks.
-      for (let index = 0; index < WARM_UP; index++) await stage.record()
-      const rounds: Timings[] = []
-      for (let round = 1; round <= ROUNDS; round++) {
-        progress(`round ${round} of ${ROUNDS}`)
-        rounds.push(await stage.round(isFull ? ENTRIES_FULL : ENTRIES))
+async function benchClean(
+  { validators, missions }: DelayedStage,
+  progress: Progress,
+  isFull: boolean,
+): Promise<Figure[]> {
+  const [mission] = missions
+  if (mission === undefined) throw new Error("there is a mission that submits")
+  // The first entries compile the code and meet idle disks.
+  for (let index = 0; index < WARM_UP; index++) await record(validators, mission)
+  const rounds: Timings[] = []
+  for (let number = 1; number <= ROUNDS; number++) {
+    progress(`round ${number} of ${ROUNDS}`)
+    const timings: Timings = { proposed: [], submitted: [] }
+    for (let index = 0; index < (isFull ? ENTRIES_FULL : ENTRIES); index++) {
+      for (const { proposedMs, submittedMs } of await record(validators, mission)) {
+        timings.proposed.push(proposedMs)
+        timings.submitted.push(submittedMs)
       }
-      return [
-        delayFigure("proposal → final at each validator", 3, 10, 0.5, rounds, "proposed"),
-        delayFigure("proposal → final at each validator", 3, 40, 0.99, rounds, "proposed"),
-        delayFigure("submission → final at each validator", 4, 20, 0.5, rounds, "submitted"),
-        delayFigure("submission → final at each validator", 4, 40, 0.99, rounds, "submitted"),
-      ]
-    } finally {
-      clearInterval(alive)
-      await stage.close()
     }
-  } finally {
-    await rm(folder, { recursive: true, force: true })
+    rounds.push(timings)
   }
+  return [
+    delayFigure("proposal → final at each validator", 3, 10, 0.5, rounds, "proposed"),
+    delayFigure("proposal → final at each validator", 3, 40, 0.99, rounds, "proposed"),
+    delayFigure("submission → final at each validator", 4, 20, 0.5, rounds, "submitted"),
+    delayFigure("submission → final at each validator", 4, 40, 0.99, rounds, "submitted"),
+  ]
+}
+
+/** One entry on an idle ledger, and when each of the validators had its block on the disk. */
+async function record(
+  validators: readonly DiskLedger[],
+  mission: DiskLedger,
+): Promise<{ proposedMs: number; submittedMs: number }[]> {
+  await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+  const startedMs = performance.timeOrigin + performance.now()
+  const seq = mission.ledger.lastSeq(mission.post.rid) + 1
+  const isIt = ({ entries }: Final): boolean =>
+    entries.some(({ entry }) => entry.submitterSeq === seq)
+  const times: { proposedMs: number; submittedMs: number }[] = []
+  const done = [...validators, mission].map(async (node) => {
+    const final = await untilFinal(node, isIt)
+    if (node === mission) return
+    const nowMs = performance.timeOrigin + performance.now()
+    // A proposer's clock shows whole milliseconds.
+    times.push({ proposedMs: nowMs - final.timeMs, submittedMs: nowMs - startedMs })
+  })
+  await mission.submit()
+  await Promise.all(done)
+  return times
+}
+
+/** The final block that is waited for, once a node has it on the disk. */
+async function untilFinal(node: DiskLedger, isIt: (final: Final) => boolean): Promise<Final> {
+  return new Promise((resolve) => {
+    const leave = node.onFinal((final) => {
+      if (!isIt(final)) return
+      leave()
+      resolve(final)
+    })
+  })
 }
 
 interface Timings {
@@ -115,93 +177,7 @@ function delayFigure(
   }
 }
 
-/** Four validators and a mission that submits. */
-class FinalityStage {
-  readonly #nodes: readonly DiskLedger[]
-
-  private constructor(nodes: readonly DiskLedger[]) {
-    this.#nodes = nodes
-  }
-
-  static async open(folder: string): Promise<FinalityStage> {
-    const ministry = createMinistry(POSTS, "bench finality", {
-      validators: VALIDATORS,
-      policy: { consensusDeltaMs: BOUND_MS },
-    })
-    const link = { delayMs: DELAY_MS }
-    const network = createSimulatedNetwork({ clock: systemClock, random, link })
-    const members = ministry.posts.map(({ peer }) => ({ peer, addresses: [], keep: true }))
-    const nodes: DiskLedger[] = []
-    for (const post of ministry.posts) {
-      const transport = network.transport(post.peer)
-      const place = join(folder, post.code)
-      const parts = { ministry, post, folder: place, transport, clock: systemClock }
-      nodes.push(await DiskLedger.open(parts))
-      transport.setMembers(members)
-      await transport.start()
-    }
-    return new FinalityStage(nodes)
-  }
-
-  async round(entries: number): Promise<Timings> {
-    const timings: Timings = { proposed: [], submitted: [] }
-    for (let index = 0; index < entries; index++) {
-      for (const { proposedMs, submittedMs } of await this.record()) {
-        timings.proposed.push(proposedMs)
-        timings.submitted.push(submittedMs)
-      }
-    }
-    return timings
-  }
-
-  /** One entry, and when each of the validators had its block on the disk. */
-  async record(): Promise<{ proposedMs: number; submittedMs: number }[]> {
-    const submitter = this.#nodes[VALIDATORS]
-    if (submitter === undefined) throw new Error("there is a mission that submits")
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
-    const startedMs = performance.timeOrigin + performance.now()
-    const seq = submitter.ledger.lastSeq(submitter.post.rid) + 1
-    const times: { proposedMs: number; submittedMs: number }[] = []
-    const done = this.#everywhere((final, index) => {
-      const isIt = final.entries.some(({ entry }) => entry.submitterSeq === seq)
-      if (!isIt || index === VALIDATORS) return isIt
-      const nowMs = performance.timeOrigin + performance.now()
-      // A proposer's clock shows whole milliseconds.
-      times.push({ proposedMs: nowMs - final.timeMs, submittedMs: nowMs - startedMs })
-      return true
-    })
-    await submitter.submit()
-    await done
-    return times
-  }
-
-  /** Resolves when every node has told of a final block that `take` was waiting for. */
-  async #everywhere(take: (final: Final, index: number) => boolean): Promise<void> {
-    await Promise.all(
-      this.#nodes.map(
-        async (node, index) =>
-          new Promise<void>((resolve) => {
-            const leave = node.onFinal((final) => {
-              if (!take(final, index)) return
-              leave()
-              resolve()
-            })
-          }),
-      ),
-    )
-  }
-
-  async close(): Promise<void> {
-    for (const node of this.#nodes) await node.stop()
-  }
-}
-
 // --- outages and lossy links, in virtual time --------------------------------------------------
-
-function createWorld(seed: string, link: object): LedgerWorld {
-  const policy = { consensusDeltaMs: BOUND_MS }
-  return new LedgerWorld(POSTS, seed, { validators: VALIDATORS, policy, link })
-}
 
 /**
  * Everybody is cut from everybody while something waits, then the lines are back. The clock starts
@@ -217,7 +193,7 @@ async function benchOutage(
 ): Promise<Figure> {
   const healedMs: number[] = []
   for (let seed = 0; seed < healings; seed++) {
-    const world = createWorld(`outage ${seed}`, { delayMs: DELAY_MS })
+    const world = createWorld(POSTS, `outage ${seed}`, { delayMs: DELAY_MS })
     await world.start()
     await world.during(world.node(VALIDATORS).submit())
     await world.untilQuiet()
@@ -276,7 +252,7 @@ function isVoting({ nodes }: LedgerWorld): boolean {
 async function benchLossy(): Promise<Figure[]> {
   const tookMs: number[] = []
   for (let seed = 0; seed < LOSSY_SEEDS; seed++) {
-    const world = createWorld(`lossy ${seed}`, LOSSY)
+    const world = createWorld(POSTS, `lossy ${seed}`, LOSSY)
     await world.start()
     // A start on such links takes as long as it takes: what is measured is a ledger that runs.
     await world.clock.runUntil(() => isVoting(world), 60 * MINUTE_MS)
