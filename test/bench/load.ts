@@ -5,22 +5,15 @@
  * validator; what is said here is only who listens where.
  */
 
-import { fork, type ChildProcess } from "node:child_process"
-import { once } from "node:events"
-import { writeFile } from "node:fs/promises"
-import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { systemClock } from "../../node/clock.ts"
 import { createHost, type Host } from "../../node/network/host.ts"
-import type { Member } from "../../node/network/transport.ts"
 import { encodeBatch, messageEntry, signBatch } from "../../protocol/entry.ts"
-import { networkId } from "../../protocol/governance.ts"
 import { decodeNumber, encodeNumber, encodeSubmitRequest, PROTOCOLS } from "../../protocol/wire.ts"
 import { random } from "../support/disk-ledger.ts"
-import { createMinistry, type Ministry, type MinistryPost } from "../support/ministry.ts"
+import type { Ministry, MinistryPost } from "../support/ministry.ts"
+import * as processes from "./validator.ts"
+import { VALIDATORS, type Head, type ValidatorProcess } from "./validator.ts"
 
-const VALIDATORS = 4
-const PROGRAM = fileURLToPath(new URL("./load-process.ts", import.meta.url))
 const POLL_MS = 50
 /** Submissions under way to one validator. */
 const IN_FLIGHT = 4
@@ -31,63 +24,6 @@ const AHEAD = 16_384
 const TOGETHER = 32
 const READY_MS = 60_000
 const RETRY_MS = 50
-
-export type Told =
-  | { readonly type: "listening"; readonly addresses: string[] }
-  | {
-      readonly type: "head"
-      readonly height: number
-      readonly entries: number
-      readonly cpuMs: number
-      readonly isVoting: boolean
-    }
-
-export type Order =
-  | { readonly type: "meet"; readonly members: readonly Member[] }
-  | { readonly type: "tell" | "stop" }
-
-type Head = Extract<Told, { type: "head" }>
-
-/** The keys are the same in every process; signatures of the genesis are not, so it is handed on. */
-export function loadMinistry(genesisBytes?: Uint8Array): Ministry {
-  const ministry = createMinistry(VALIDATORS + 1, "bench throughput", { validators: VALIDATORS })
-  if (genesisBytes === undefined) return ministry
-  return { ...ministry, genesisBytes, net: networkId(ministry.suite, genesisBytes) }
-}
-
-class ValidatorProcess {
-  readonly #process: ChildProcess
-
-  constructor(folder: string, index: number, nodeOptions: readonly string[]) {
-    const execArgv = ["--disable-warning=ExperimentalWarning", ...nodeOptions]
-    this.#process = fork(PROGRAM, [folder, String(index)], { execArgv })
-  }
-
-  async listening(): Promise<string[]> {
-    const [told] = (await once(this.#process, "message")) as [Told]
-    if (told.type !== "listening") throw new Error("a validator did not say where it listens")
-    return told.addresses
-  }
-
-  order(order: Order): void {
-    this.#process.send(order)
-  }
-
-  async head(): Promise<Head> {
-    const answer = once(this.#process, "message") as Promise<[Told]>
-    this.order({ type: "tell" })
-    const [told] = await answer
-    if (told.type !== "head") throw new Error("a validator did not say where it stands")
-    return told
-  }
-
-  async stop(): Promise<void> {
-    if (this.#process.exitCode !== null) return
-    const ended = once(this.#process, "exit")
-    this.order({ type: "stop" })
-    await ended
-  }
-}
 
 /** Four validators that vote, and the mission's host with contact to all of them. */
 export class LoadStage {
@@ -110,20 +46,10 @@ export class LoadStage {
   }
 
   static async open(folder: string, nodeOptions: readonly string[] = []): Promise<LoadStage> {
-    const ministry = loadMinistry()
-    const { posts } = ministry
-    const genesis = join(folder, "genesis")
-    await writeFile(genesis, ministry.genesisBytes)
-    const submitter = posts[VALIDATORS]
-    if (submitter === undefined) throw new Error("there is a mission that submits")
-    const validators: ValidatorProcess[] = []
-    const members: Member[] = [{ peer: submitter.peer, addresses: [], keep: false }]
-    for (let index = 0; index < VALIDATORS; index++) {
-      const validator = new ValidatorProcess(folder, index, nodeOptions)
-      const addresses = await validator.listening()
-      validators.push(validator)
-      members.push({ peer: posts[index]?.peer ?? "", addresses, keep: true })
-    }
+    const ministry = processes.validatorsMinistry()
+    const submitter = processes.missionOf(ministry)
+    const started = await processes.startValidators(ministry, folder, nodeOptions)
+    const { validators, members } = started
     const quiet = (): void => undefined
     const host = createHost({
       transportSeed: submitter.transport.seed,
@@ -136,8 +62,7 @@ export class LoadStage {
     host.handle(PROTOCOLS.height, async () => Promise.resolve(encodeNumber(0)))
     await host.start()
     const stage = new LoadStage(ministry, validators, host, submitter)
-    for (const validator of validators) validator.order({ type: "meet", members })
-    host.setMembers(members)
+    host.setMembers(processes.seenByMission(members))
     await stage.#untilReady()
     return stage
   }
