@@ -16,11 +16,9 @@ import type { LedgerWorld } from "../support/ledgers.ts"
 import { benchAbsent } from "./absent.ts"
 import { BOUND_MS, createWorld, DelayedStage, DELAY_MS, VALIDATORS } from "./delayed.ts"
 import { quantile, spreadOf, type Figure, type Options, type Progress } from "./figures.ts"
-import { benchLoaded } from "./loaded.ts"
+import { benchLoaded, LOADING } from "./loaded.ts"
 import { benchTraffic } from "./traffic.ts"
 
-/** Missions that load the ledger together. */
-const LOADING = 3
 /** In virtual time. */
 const POSTS = VALIDATORS + 1
 const ROUNDS = 3
