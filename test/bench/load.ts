@@ -2,7 +2,7 @@
  * Four validators as processes and a mission that loads them: what the throughput bench measures.
  *
  * The load comes over libp2p as any mission's does, every batch signed when it is sent, to every
- * validator; what is said here is only who listens where.
+ * validator; validator.ts says who listens where, and nothing else passes beside it.
  */
 
 import { systemClock } from "../../node/clock.ts"
