@@ -8,8 +8,8 @@
  * votes there, against R2. S2: a view that is both nullified and final needs an honest validator
  * with both votes: no F after X (R3), and X in the current view alone, where there was no F (R4);
  * both are in the log before they are sent. S3: if a block c is final at view v, every valid block
- * at a view w > v extends c. Its parent at p < v would need view v to be nullified (S2); p = v gives
- * c (S1); p > v by induction. Nothing is locked.
+ * at a view w > v extends c. Its parent at p < v would need view v to be nullified (S2); p = v
+ * gives c (S1); p > v by induction. Nothing is locked.
  */
 
 import { assert } from "../protocol/assert.ts"
@@ -83,10 +83,10 @@ export function propose(state: ConsensusState): void {
 }
 
 /**
- * R1, R2: whether a block of this view may stand on that one. The more blocks are unfinal, the more
- * views must lie between two: they double with every sixteen, and there is an end. A block takes the
- * headers above it along as its proof, so while finality fails, no matter for how long or who is at
- * fault, the heap must not outgrow what a proof can hold.
+ * R1, R2: whether a block of this view may stand on that one. The more blocks are unfinal, the
+ * more views must lie between two: they double with every sixteen, and there is an end. A block
+ * takes the headers above it along as its proof, so while finality fails, no matter for how long or
+ * who is at fault, the heap must not outgrow what a proof can hold.
  */
 export function mayStandOn(state: ConsensusState, parent: Place, view: number): boolean {
   const depth = parent.height + 1 - state.delivered.height

