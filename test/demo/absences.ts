@@ -93,12 +93,14 @@ async function oneAway(stage: Stage, leaving: Leaving, all: Sent[]): Promise<Abs
   }
   all.push(...sent.splice(0))
   const beforeMs = performance.now()
-  let registered = 0
-  // A slow machine gets the time that it needs; that nothing becomes final is the failure.
-  while (performance.now() < beforeMs + AWAY_MS || registered === 0) {
+  let registered: readonly Sent[] = []
+  const silent = (): DemoPost[] =>
+    present.filter((one) => !registered.some(({ from }) => from === one))
+  // A slow machine gets the time that it needs; that a mission gets nothing final is the failure.
+  while (performance.now() < beforeMs + AWAY_MS || silent().length > 0) {
     if (performance.now() > beforeMs + SETTLE_MS) break
     await sendNext()
-    if (performance.now() >= beforeMs + AWAY_MS) registered = await countRegistered(sent)
+    if (performance.now() >= beforeMs + AWAY_MS) registered = await registeredOf(sent)
   }
   const submitted = sent.length
   const awayMs = Math.round(performance.now() - beforeMs)
@@ -110,11 +112,22 @@ async function oneAway(stage: Stage, leaving: Leaving, all: Sent[]): Promise<Abs
   const away = (awayMs / 1_000).toFixed(1)
   const back = (backMs / 1_000).toFixed(1)
   teller.line(`${post.code} ${told}, away ${away} s`)
-  teller.line(`  meanwhile ${submitted} cables were submitted and ${registered} registered`)
+  const everyone = silent().length === 0 ? "of every other mission" : "NOT of every other mission"
+  const counted = `${submitted} cables were submitted and ${registered.length} registered`
+  teller.line(`  meanwhile ${counted}, ${everyone}`)
   if (how === "cut off")
     teller.line(`  ${post.code} took a cable for ${otherCode(present)} and kept it`)
   teller.line(`  back after ${back} s: it votes, at height ${height} as all others`)
-  return { mission: post.code, how, submitted, registered, awayMs, backMs, height }
+  return {
+    mission: post.code,
+    how,
+    submitted,
+    registered: registered.length,
+    withoutFinality: silent().map(({ code }) => code),
+    awayMs,
+    backMs,
+    height,
+  }
 }
 
 function otherCode([first]: readonly DemoPost[]): string {
@@ -122,9 +135,9 @@ function otherCode([first]: readonly DemoPost[]): string {
   return first.code
 }
 
-async function countRegistered(sent: readonly Sent[]): Promise<number> {
+async function registeredOf(sent: readonly Sent[]): Promise<Sent[]> {
   const states = await Promise.all(sent.map(async ({ from, id }) => from.client.cableStatus(id)))
-  return states.filter(({ registered }) => registered).length
+  return sent.filter((_, index) => states[index]?.registered === true)
 }
 
 /** Until the command itself says so: its own vote counts, and its height is everybody's. */

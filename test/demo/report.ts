@@ -9,6 +9,8 @@ export interface Absence {
   /** Cables that the others' nodes took meanwhile, and how many of them became final meanwhile. */
   submitted: number
   registered: number
+  /** Missions that were there and of which nothing became final meanwhile. */
+  withoutFinality: string[]
   awayMs: number
   /** From its return until it voted and had every block of the others, at this height. */
   backMs: number
@@ -73,7 +75,7 @@ export function isGood(report: Omit<DemoReport, "ok" | "ms">): boolean {
     offline.deliveredAfterReturn === offline.queued &&
     crash.lost === 0 &&
     crash.duplicated === 0 &&
-    absences.every(({ registered }) => registered > 0) &&
+    absences.every(({ withoutFinality }) => withoutFinality.length === 0) &&
     audit.verified === audit.proofs &&
     audit.tamperDetected
   )
