@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
-import type { FinalBlock } from "../../../ledger/block.ts"
-import type { ChainHead } from "../../../ledger/chain.ts"
+import { formatCheckpoint, parseCheckpoint } from "../../../ledger/checkpoint.ts"
+import { signCheckpoint } from "../../../ledger/cosignature.ts"
 import {
   CheckpointPool,
   decodeTreeHead,
@@ -8,160 +8,24 @@ import {
   judgeHead,
 } from "../../../ledger/cosigning.ts"
 import { frontierRoot } from "../../../ledger/merkle.ts"
-import { parsePolicy, verifyAgainst } from "../../../ledger/policy.ts"
-import { createValidatorSet } from "../../../ledger/validators.ts"
-import { Checkpoints } from "../../../node/consensus/checkpoints.ts"
-import { Cosigners } from "../../../node/consensus/cosigners.ts"
-import type { Transport } from "../../../node/network/transport.ts"
-import { BlockStore } from "../../../node/store/blocks.ts"
-import { Directory } from "../../../protocol/directory.ts"
-import { PROTOCOLS } from "../../../protocol/wire.ts"
-import { createVirtualClock } from "../../support/clock.ts"
-import { SimulatedDisk, type SimulatedDatabase } from "../../support/database.ts"
-import { batch, CHAIN_ID, chainOf, named, NAIROBI } from "../../support/ledger.ts"
+import { formatNote, parseNote } from "../../../ledger/note.ts"
+import { parsePolicy, validatorKeys, verifyAgainst } from "../../../ledger/policy.ts"
+import { NodeError } from "../../../node/errors.ts"
+import { NOTE_BYTES_MAX, RETRY_MIN_MS } from "../../../protocol/limits.ts"
+import {
+  decodeNoteMessage,
+  encodeCheckpointRequest,
+  encodeNoteMessage,
+  PROTOCOLS,
+} from "../../../protocol/wire.ts"
+import { blockAt, CosignWorld, SIGNED_ROW } from "../../support/cosigning.ts"
+import { named } from "../../support/ledger.ts"
 import { LedgerWorld } from "../../support/ledgers.ts"
-import { createMinistry } from "../../support/ministry.ts"
-import { createSimulatedNetwork } from "../../support/network.ts"
 import { refusal } from "../../support/refusal.ts"
-import { seededRandom } from "../../support/rng.ts"
+import { short } from "../../support/simulated-transport.ts"
 import { suite } from "../../support/suites.ts"
 
 const HOUR_MS = 3_600_000
-const SIGNED_ROW = "ledger/cosigned/validator"
-const chain = chainOf([
-  [batch(NAIROBI, 1, 5)],
-  [batch(NAIROBI, 6, 200)],
-  [batch(NAIROBI, 206, 1)],
-  [batch(NAIROBI, 207, 1)],
-])
-
-function blockAt(height: number): { final: FinalBlock; head: ChainHead } {
-  const final = chain.blocks[height - 1]
-  const head = chain.heads[height] ?? chain.head
-  if (final === undefined) throw new Error(`no block ${height}`)
-  return { final, head }
-}
-
-function signerOf(rid: number, use: string): (message: Uint8Array) => Uint8Array {
-  return (message) => suite.ed25519Sign(named(`${use} ${rid}`), message)
-}
-
-function pqSignerOf(rid: number): (message: Uint8Array) => Uint8Array {
-  const seed = named(`cosigner pq ${rid}`)
-  return (message) => suite.mldsaSign(44, seed, message, new Uint8Array(0), seededRandom(rid))
-}
-
-/** One validator's machine: store, disk and what signs. */
-interface Machine {
-  readonly rid: number
-  readonly peer: string
-  readonly disk: SimulatedDisk
-  readonly database: SimulatedDatabase
-  readonly warnings: string[]
-  readonly failures: unknown[]
-  store: BlockStore
-  checkpoints: Checkpoints
-  cosigners: Cosigners
-  transport: Transport
-}
-
-/** Four validators that exchange cosignatures of a chain that the test makes final. */
-class World {
-  readonly clock = createVirtualClock()
-  readonly network = createSimulatedNetwork({ clock: this.clock, random: seededRandom("cosign") })
-  readonly ministry = createMinistry(4, "cosign")
-  readonly machines: Machine[] = []
-
-  async start(): Promise<void> {
-    for (const rid of [1, 2, 3, 4]) {
-      const post = this.ministry.posts[rid - 1]
-      if (post === undefined) throw new Error("no post")
-      const disk = new SimulatedDisk({ clock: this.clock, syncMs: 1 })
-      this.machines.push(await this.boot(rid, post.peer, disk))
-    }
-  }
-
-  at(rid: number): Machine {
-    const machine = this.machines[rid - 1]
-    if (machine === undefined) throw new Error(`no validator ${rid}`)
-    return machine
-  }
-
-  async boot(rid: number, peer: string, disk: SimulatedDisk): Promise<Machine> {
-    const { clock, ministry } = this
-    const database = disk.open()
-    const directory = new Directory(suite, ministry.genesisBytes)
-    const store = await BlockStore.open(database, suite, CHAIN_ID)
-    const facts = [1, 2, 3, 4].map((one) => ({
-      rid: one,
-      consensusKey: suite.ed25519PublicKey(named(`consensus ${one}`)),
-      logKey: suite.ed25519PublicKey(named(`log ${one}`)),
-      cosignerKey: suite.ed25519PublicKey(named(`cosigner ${one}`)),
-      cosignerPqKey: suite.mldsaPublicKey(44, named(`cosigner pq ${one}`)),
-    }))
-    const set = createValidatorSet(suite, 0, facts)
-    const cosigners = new Cosigners({ suite, directory, store, validators: () => set })
-    const transport = this.network.transport(peer)
-    const warnings: string[] = []
-    const failures: unknown[] = []
-    const post = ministry.posts[rid - 1]
-    if (post === undefined) throw new Error("no post")
-    const checkpoints = new Checkpoints({
-      suite,
-      database,
-      store,
-      transport,
-      clock,
-      cosigners,
-      log: { warn: (event) => warnings.push(event) },
-      keys: {
-        witness: ministry.checkpointKeys(post).witness,
-        validator: {
-          log: signerOf(rid, "log"),
-          cosigner: signerOf(rid, "cosigner"),
-          cosignerPq: pqSignerOf(rid),
-        },
-      },
-      self: peer,
-      rid: () => rid,
-      isVoting: () => true,
-      validators: () => ministry.posts.map((one) => one.peer),
-      onFatal: (error) => failures.push(error),
-    })
-    transport.handle(PROTOCOLS.cosign, async (from, request) => checkpoints.receive(from, request))
-    transport.handle(PROTOCOLS.checkpoint, async (_, request) => checkpoints.serve(request))
-    transport.setMembers(
-      ministry.posts.map((one) => ({ peer: one.peer, addresses: [], keep: true })),
-    )
-    await checkpoints.start()
-    await transport.start()
-    const parts = { disk, database, warnings, failures, store, checkpoints, cosigners }
-    return { rid, peer, ...parts, transport }
-  }
-
-  /** Block `height` is on the disk of these validators. */
-  async finalize(height: number, rids = [1, 2, 3, 4]): Promise<void> {
-    const { final, head } = blockAt(height)
-    for (const rid of rids) {
-      const { store, checkpoints } = this.at(rid)
-      const stored = store.append([final], head).then(() => checkpoints.poke())
-      await this.clock.runFor(2)
-      await stored
-    }
-  }
-
-  /** Names under the newest checkpoint that a validator gives out, with its size. */
-  async newest(rid: number): Promise<{ size: number; names: string[] } | undefined> {
-    const { checkpoints } = this.at(rid)
-    const state = { isSettled: false }
-    const found = checkpoints.newest().finally(() => (state.isSettled = true))
-    for (let i = 0; i < 1_000 && !state.isSettled; i++) await this.clock.runFor(10)
-    const newest = await found
-    if (newest === undefined) return undefined
-    const names = newest.signed.map(({ key }) => `${key.type} ${key.name}`)
-    return { size: newest.checkpoint.size, names: names.toSorted() }
-  }
-}
 
 describe("what a cosigner may sign", () => {
   const head = (size: number, root = `root ${size}`) => ({ size, root: named(root) })
@@ -210,7 +74,7 @@ describe("a pool of cosignatures", () => {
 
 describe("four validators", () => {
   it("all have a certified checkpoint of the newest final size, with their lines", async () => {
-    const world = new World()
+    const world = new CosignWorld()
     await world.start()
     await world.clock.runFor(1_000)
     await world.finalize(1)
@@ -228,7 +92,7 @@ describe("four validators", () => {
   })
 
   it("write and send nothing once everything is exchanged", async () => {
-    const world = new World()
+    const world = new CosignWorld()
     await world.start()
     await world.clock.runFor(1_000)
     await world.finalize(1)
@@ -241,7 +105,7 @@ describe("four validators", () => {
   })
 
   it("certify with one away, not with two; the two that come back complete it", async () => {
-    const world = new World()
+    const world = new CosignWorld()
     await world.start()
     await world.clock.runFor(1_000)
     await world.finalize(1)
@@ -258,7 +122,7 @@ describe("four validators", () => {
   })
 
   it("sign a head only when its row is on the disk", async () => {
-    const world = new World()
+    const world = new CosignWorld()
     await world.start()
     await world.clock.runFor(1_000)
     const { disk, store, checkpoints, peer } = world.at(1)
@@ -287,7 +151,7 @@ describe("four validators", () => {
   })
 
   it("sign the newest head also when it comes at the end of signing the one before", async () => {
-    const world = new World()
+    const world = new CosignWorld()
     await world.start()
     const { database, store, checkpoints, disk } = world.at(1)
     const commit = async (height: number): Promise<void> => {
@@ -311,7 +175,7 @@ describe("four validators", () => {
   })
 
   it("stop cosigning, loudly, when the ledger has another root than was signed", async () => {
-    const world = new World()
+    const world = new CosignWorld()
     await world.start()
     const { disk, checkpoints, store, warnings } = world.at(1)
     checkpoints.stop()
@@ -329,11 +193,243 @@ describe("four validators", () => {
     expect(first.warnings).toContain("CHECKPOINT_FORK")
     expect(first.checkpoints.warnings()[0]).toMatch(/^CHECKPOINT_FORK: .*two roots at 5 entries/)
     expect(first.failures).toEqual([])
+    // Not the heads after it either, which are larger.
+    await world.finalize(2)
+    await world.clock.runFor(10_000)
+    expect(first.uses).toEqual([])
+    expect(first.checkpoints.warnings()).toHaveLength(1)
     // The others go on without it.
     const newest = await world.newest(2)
     expect(newest?.names.filter((name) => name.startsWith("cosigner "))).toHaveLength(3)
     const peers = newest?.names.some((name) => name.endsWith("/DAC"))
     expect(peers).toBe(false)
+  })
+})
+
+/** Whose Ed25519 cosignatures a validator has for a size: what it answers to the log's line alone. */
+async function collected(world: CosignWorld, rid: number, size: number): Promise<string[]> {
+  const { checkpoints, peer } = world.at(1)
+  const message = await checkpoints.serve(encodeCheckpointRequest("newest"))
+  const { body, signatures } = parseNote(textOf(message))
+  expect(parseCheckpoint(body).size).toBe(size)
+  const question = formatNote({ body, signatures: signatures.slice(0, 1) })
+  const answer = await world.at(rid).checkpoints.receive(peer, encodeNoteMessage(question))
+  const { signed } = world.at(rid).cosigners.read(textOf(answer))
+  return signed.flatMap(({ key }) => (key.type === "cosigner" ? [key.name] : []))
+}
+
+function textOf(message: Uint8Array): string {
+  return new TextDecoder().decode(decodeNoteMessage(message, NOTE_BYTES_MAX))
+}
+
+function requestsBetween(world: CosignWorld, from: string, to: string): number {
+  const mark = `request ${PROTOCOLS.cosign.id} ${short(from)}>${short(to)}`
+  return world.network.trace.filter((line) => line.includes(mark)).length
+}
+
+/** The first head, with lines of these validators that they made for another root. */
+function forged(world: CosignWorld, rids: readonly number[]): string {
+  const { cosigners } = world.at(1)
+  const { frontier } = blockAt(1).head
+  const checkpoint = { origin: cosigners.origin, size: 5, root: frontierRoot(frontier) }
+  const other = { ...checkpoint, root: named("another root") }
+  const signatures = cosigners.validators().flatMap((validator) => {
+    const { rid } = validator.facts
+    if (!rids.includes(rid)) return []
+    const sign = (message: Uint8Array): Uint8Array => {
+      return suite.ed25519Sign(named(`cosigner ${rid}`), message)
+    }
+    const key = validatorKeys(cosigners.origin, validator).cosigner
+    return [signCheckpoint(suite, key, other, 1, sign)]
+  })
+  return formatNote({ body: formatCheckpoint(checkpoint), signatures })
+}
+
+/** A world in contact whose first block is final at these validators. */
+async function cosigned(rids: readonly number[]): Promise<CosignWorld> {
+  const world = new CosignWorld()
+  await world.start()
+  await world.clock.runFor(1_000)
+  await world.finalize(1, [...rids])
+  await world.clock.runFor(10_000)
+  return world
+}
+
+describe("a validator's keys for checkpoints", () => {
+  it("sign each head once, when its size is on the disk, also if that is slow or full", async () => {
+    const world = await cosigned([1, 2, 3, 4])
+    const { disk, uses, checkpoints } = world.at(1)
+    disk.syncMs = 5_000
+    disk.isFull = true
+    checkpoints.poke()
+    await world.clock.runFor(10_000)
+    expect(uses.map(({ durable }) => durable)).toEqual([5, 5, 5])
+    const { final, head } = blockAt(2)
+    disk.isFull = false
+    const stored = world
+      .at(1)
+      .store.append([final], head)
+      .then(() => checkpoints.poke())
+    await world.clock.runFor(5_001)
+    await stored
+    disk.isFull = true
+    await world.clock.runFor(10_000)
+    expect(uses.slice(3).map(({ durable }) => durable)).toEqual([205, 205, 205])
+    expect(world.at(1).failures).toEqual([])
+  })
+
+  it("of ML-DSA-44 sign at most every five seconds, and the last head of a burst always", async () => {
+    const world = await cosigned([1, 2, 3, 4])
+    const { uses } = world.at(1)
+    for (const height of [2, 3, 4]) await world.finalize(height)
+    await world.clock.runFor(10_000)
+    const times = uses.filter(({ use }) => use === "cosigner pq").map(({ atMs }) => atMs)
+    expect(times).toHaveLength(3)
+    for (const [at, time] of times.slice(1).entries()) {
+      expect(time - (times[at] ?? 0)).toBeGreaterThanOrEqual(5_000)
+    }
+    expect(uses.filter(({ use }) => use === "cosigner")).toHaveLength(4)
+    expect(await world.newest(2)).toMatchObject({ size: 207, names: { length: 9 } })
+  })
+
+  it("sign nothing from the moment at which it votes no more, and what others sign is kept", async () => {
+    const world = await cosigned([1, 2, 3, 4])
+    const { uses, disk } = world.at(4)
+    disk.onSync = () => {
+      // The row is on its way when its validator falls silent.
+      if (disk.content.size > 0 && world.at(4).store.head.height === 2) world.silent.add(4)
+    }
+    await world.finalize(2)
+    await world.clock.runFor(10_000)
+    expect(world.silent).toEqual(new Set([4]))
+    expect(uses).toHaveLength(3)
+    disk.onSync = undefined
+    await world.finalize(3, [4, 1, 2, 3])
+    await world.clock.runFor(10_000)
+    expect(uses).toHaveLength(3)
+    expect(await collected(world, 4, 206)).toEqual(["test/DAC", "test/DEL", "test/LON"])
+  })
+
+  it("sign no line of ML-DSA-44 later for a validator that fell silent meanwhile", async () => {
+    const world = await cosigned([1, 2, 3, 4])
+    await world.finalize(2)
+    await world.clock.runFor(1_000)
+    await world.finalize(3)
+    world.silent.add(4)
+    await world.clock.runFor(10_000)
+    const pq = world.at(4).uses.filter(({ use }) => use === "cosigner pq")
+    expect(pq.map(({ durable }) => durable)).toEqual([5, 205])
+  })
+
+  it("sign nothing when the node stops while the disk writes, whatever comes of that", async () => {
+    for (const isFailing of [true, false]) {
+      const world = await cosigned([])
+      const machine = world.at(1)
+      await world.finalize(1, [2, 3, 4])
+      const { final, head } = blockAt(1)
+      const stored = machine.store.append([final], head)
+      await world.clock.runFor(2)
+      await stored
+      if (isFailing) machine.database.failNextWrite()
+      machine.disk.onSync = () => machine.checkpoints.stop()
+      machine.checkpoints.poke()
+      await world.clock.runFor(10_000)
+      machine.checkpoints.poke()
+      await world.clock.runFor(10_000)
+      expect([machine.uses, machine.failures, machine.warnings]).toEqual([[], [], []])
+    }
+  })
+
+  it("sign nothing any more after the disk has failed, which ends the node", async () => {
+    const world = await cosigned([])
+    const machine = world.at(1)
+    const { final, head } = blockAt(1)
+    const stored = machine.store.append([final], head)
+    await world.clock.runFor(2)
+    await stored
+    machine.database.failNextWrite()
+    machine.checkpoints.poke()
+    await world.clock.runFor(1_000)
+    machine.checkpoints.poke()
+    await world.clock.runFor(10_000)
+    expect(machine.failures).toMatchObject([{ code: "STORE_FAILED" }])
+    expect([machine.uses, machine.checkpoints.warnings()]).toEqual([[], []])
+  })
+})
+
+describe("a validator that sends its lines", () => {
+  it("asks one that refuses again, later each time, and tells it all in the end", async () => {
+    const world = await cosigned([])
+    const [first, last] = [world.at(1), world.at(4)]
+    const attempts: number[] = []
+    let isBusy = true
+    last.transport.handle(PROTOCOLS.cosign, async (from, request) => {
+      if (from === first.peer) attempts.push(world.clock.monotonicMs())
+      if (isBusy) throw new NodeError("NODE_BUSY", "not now")
+      return last.checkpoints.receive(from, request)
+    })
+    const startMs = world.clock.monotonicMs()
+    await world.finalize(1)
+    await world.clock.runFor(60_000)
+    const gaps = attempts.map((at, index) => at - (attempts[index - 1] ?? startMs)).slice(1)
+    expect(gaps.length).toBeGreaterThanOrEqual(6)
+    for (const [at, gap] of gaps.entries()) {
+      expect(gap).toBeGreaterThanOrEqual(RETRY_MIN_MS * 2 ** at)
+      expect(gap).toBeLessThan(RETRY_MIN_MS * 2 ** at + 100)
+    }
+    isBusy = false
+    await world.clock.runFor(2 * RETRY_MIN_MS * 2 ** gaps.length)
+    await world.clock.runFor(HOUR_MS)
+    const told = attempts.length
+    await world.clock.runFor(HOUR_MS)
+    expect(attempts).toHaveLength(told)
+    isBusy = true
+    await world.finalize(2)
+    await world.clock.runFor(RETRY_MIN_MS + 100)
+    // It answered meanwhile: the waits begin anew.
+    expect(attempts.length).toBe(told + 2)
+  })
+
+  it("asks nothing of one that is away, and tells it at once when it is back", async () => {
+    const world = await cosigned([])
+    const [first, last] = [world.at(1).peer, world.at(4).peer]
+    world.network.partition([[last]])
+    await world.clock.runFor(HOUR_MS)
+    await world.finalize(1, [1, 2, 3])
+    await world.clock.runFor(HOUR_MS)
+    expect(requestsBetween(world, first, last)).toBe(0)
+    world.network.heal(1)
+    await world.clock.runFor(1_000)
+    expect(requestsBetween(world, first, last)).toBeGreaterThan(0)
+  })
+
+  it("tells one again that was restarted and does not vote yet", async () => {
+    const world = await cosigned([1, 2, 3, 4])
+    const { peer, disk, checkpoints } = world.at(4)
+    checkpoints.stop()
+    world.network.crash(peer)
+    disk.crash()
+    world.silent.add(4)
+    world.machines[3] = await world.boot(4, peer, disk)
+    await world.clock.runFor(10_000)
+    expect(world.at(4).uses).toEqual([])
+    expect(await collected(world, 4, 5)).toEqual(["test/DAC", "test/DEL", "test/LON"])
+  })
+
+  it("counts no line of an answer that is wrong", async () => {
+    const world = await cosigned([])
+    const [first, last] = [world.at(1), world.at(4)]
+    last.transport.handle(PROTOCOLS.cosign, async (from, request) => {
+      await last.checkpoints.receive(from, request)
+      return Promise.resolve(encodeNoteMessage(forged(world, [3, 4])))
+    })
+    await world.finalize(1, [1, 2])
+    await world.clock.runFor(10_000)
+    expect(first.warnings).toContain("NOTE_SIGNATURE")
+    expect(await world.newest(1)).toBeUndefined()
+    await world.finalize(1, [3])
+    await world.clock.runFor(10_000)
+    expect((await world.newest(1))?.size).toBe(5)
   })
 })
 
