@@ -49,7 +49,7 @@ if (go.status !== 0 || !existsSync(`${GO_PATH}/src/golang.org/x/mod/sumdb/note`)
 
 /** The exit code of Go's verification. */
 function verify(folder: string, stdio: "inherit" | "ignore"): number {
-  const run = ["run", VERIFIER, folder, `checkpoint.${EARLIER}`]
+  const run = ["run", VERIFIER, folder, join(folder, `checkpoint.${EARLIER}`)]
   return spawnSync("go", run, { env: environment, stdio }).status ?? 1
 }
 
