@@ -8,14 +8,16 @@ import { readLedgerCopy } from "../../node/store/copy.ts"
 import { writeFile } from "node:fs/promises"
 import { namedValidators } from "../../node/consensus/cosigners.ts"
 import { nativeSuite } from "../../node/suite.ts"
-import { decodeFinalBlock } from "../../ledger/block.ts"
+import { decodeFinalBlock, leavesOf } from "../../ledger/block.ts"
 import { validatorPolicy, type Policy } from "../../ledger/policy.ts"
 import { decodeProof, verifyProof } from "../../ledger/proof.ts"
 import { createValidatorSet } from "../../ledger/validators.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
 import { Directory } from "../../protocol/directory.ts"
 import { bytesToHex } from "@noble/hashes/utils.js"
+import { RefusedByNode } from "../../node/api/client.ts"
 import type { ProcessNetwork, ProcessPost } from "../support/processes.ts"
+import { History, readPublished } from "./history.ts"
 
 const SETTLE_MS = 180_000
 const POLL_MS = 250
@@ -25,6 +27,9 @@ const GRAVE = new RegExp(
   '"level":"error"|"CONSENSUS_|_DEAD"|"RECORD_|WAL_DAMAGED|LEDGER_REBUILT|STORE_DAMAGED|' +
     "SUBMIT_CONFLICT|VALIDATOR_COPIED",
 )
+
+/** What a node may say that publishes nothing yet. */
+const NOT_YET = new Set(["CHECKPOINT_PENDING", "PROOF_PENDING"])
 
 /** What a node said is queued. */
 export interface Acknowledged {
@@ -42,9 +47,13 @@ export class Judge {
   /** The highest height that each node told of. */
   readonly #heights = new Map<ProcessPost, number>()
   readonly #policy: Policy
+  readonly #history: History
   findings = 0
   blocks = 0
   entries = 0
+  /** Checkpoints and proofs that nodes gave out while the run went on. */
+  publications = 0
+  proofs = 0
 
   constructor(network: ProcessNetwork) {
     this.#network = network
@@ -52,6 +61,7 @@ export class Judge {
     const { origin, validators } = directory.genesis
     const set = createValidatorSet(nativeSuite, 0, validators)
     this.#policy = validatorPolicy(origin, namedValidators(directory, set))
+    this.#history = new History(nativeSuite, this.#policy, (what) => this.accuse(what))
   }
 
   get isWell(): boolean {
@@ -79,6 +89,39 @@ export class Judge {
     if (vote?.state === "refused" && !this.#read.has(`refused ${code}`)) {
       this.#read.add(`refused ${code}`)
       this.accuse(`${code} refuses to vote`)
+    }
+  }
+
+  /** Different sizes that were published. */
+  get sizes(): number {
+    return this.#history.sizes
+  }
+
+  /** Looks at what a node publishes now, and at the proof of a message of its own. */
+  async look(post: ProcessPost, id: string | undefined): Promise<void> {
+    const { client, code } = post
+    const found = await this.#answerOf(post, async () => readPublished(await client.publication()))
+    if (found !== undefined) {
+      this.publications += 1
+      this.#history.published(code, found.checkpoint, found.entries)
+    }
+    if (id === undefined) return
+    const proof = await this.#answerOf(post, async () => client.proof(id))
+    if (proof === undefined) return
+    this.proofs += 1
+    this.#history.proven(code, proof)
+  }
+
+  /** Undefined where a node has no answer yet, is killed meanwhile, or starts. */
+  async #answerOf<T>({ code }: ProcessPost, ask: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!(error instanceof TarbartaError)) throw error
+      const isRefusal = error instanceof RefusedByNode
+      if (isRefusal && NOT_YET.has(error.code)) return undefined
+      if (isRefusal) this.accuse(`${code} refused: ${error.code} ${error.message}`)
+      return undefined
     }
   }
 
@@ -118,6 +161,9 @@ export class Judge {
   async judge(acknowledged: readonly Acknowledged[]): Promise<number> {
     const lost = await this.#lost(acknowledged)
     for (const post of this.#network.posts) {
+      const before = this.publications
+      await this.look(post, undefined)
+      if (this.publications === before) this.accuse(`${post.code} publishes no checkpoint`)
       this.readLog(post)
       if (!post.isRunning) {
         const { ended } = post
@@ -188,15 +234,18 @@ export class Judge {
   async #countBlocks(): Promise<void> {
     const path = join(this.#network.folder, "ledger.copy")
     await writeFile(path, await this.#network.headquarters.client.ledgerCopy())
+    const leaves: Uint8Array[] = []
     for await (const bytes of readLedgerCopy(path)) {
       const { block } = decodeFinalBlock(nativeSuite, bytes)
       this.blocks += 1
+      leaves.push(...leavesOf(block.batches))
       for (const entry of block.batches.flatMap(({ entries }) => entries)) {
         this.entries += 1
         if (entry.type !== "evidence") continue
         this.accuse(`height ${block.header.height} has evidence against a validator`)
       }
     }
+    this.#history.judge(leaves)
   }
 }
 

@@ -6,9 +6,11 @@
  * Real processes; lines.ts stands between all of them. Every few seconds one is killed with SIGKILL
  * and started again at once, validators more often than the others, while all hand in cables and
  * signals. Whoever was told that something is queued must find it in a final block, with a proof
- * that verifies, once everything has been left in peace. The exit code is 1 when an acknowledged
- * entry was lost, when the ledgers differ or do not verify, when a validator was accused or does
- * not vote any more, and when a node needed help.
+ * that verifies, once everything has been left in peace. Meanwhile everybody's publication is looked
+ * at: what it showed once must be there at the end (history.ts). The exit code is 1 when an
+ * acknowledged or published entry was lost, when a node published less than before or another
+ * history, when the ledgers differ or do not verify, when a validator was accused or does not vote
+ * any more, and when a node needed help.
  */
 
 import { parseArgs } from "node:util"
@@ -28,6 +30,8 @@ const KILL_EVERY_MS = 5_000
 const SEND_PAUSE_MAX_MS = 1_000
 const WATCH_MS = 250
 const VOTING_POLL_MS = 25
+/** Between two looks at what a node publishes. */
+const LOOK_MS = 2_000
 /** All eight start at once, and missions are admitted, before anything goes wrong. */
 const START_MS = 120_000
 
@@ -65,7 +69,7 @@ class SoakRun {
     lines.weather = "bad"
     this.#pauses = new Pauses(VALIDATORS)
     const senders = this.#network.posts.map(async (post) => this.#send(post))
-    const watchers = this.#network.posts.map(async (post) => this.#watch(post))
+    const watchers = this.#network.posts.flatMap((post) => [this.#watch(post), this.#look(post)])
     while (performance.now() + KILL_EVERY_MS < endMs) {
       await sleep(KILL_EVERY_MS)
       await this.#kill()
@@ -172,6 +176,15 @@ class SoakRun {
     }
   }
 
+  /** What it publishes, and the proof of one of its messages, again and again. */
+  async #look(post: ProcessPost): Promise<void> {
+    while (!this.#isWatchOver) {
+      const own = this.#acknowledged.filter((one) => one.post === post)
+      await this.#judge.look(post, own[this.#random(own.length + 1)]?.id)
+      await sleep(LOOK_MS)
+    }
+  }
+
   #report(lines: Lines, lost: number, settledMs: number): void {
     const { readyMs, votingMs, unfinished } = this.#restarts
     const { counts } = lines
@@ -190,6 +203,11 @@ class SoakRun {
     print(
       `${blocks} blocks, ${entries} entries; longest time without a final block ` +
         `${inSeconds(longestMs)}, with a quorum voting ${inSeconds(longestWithQuorumMs)}`,
+    )
+    const { publications, proofs, sizes } = this.#judge
+    print(
+      `${publications} publications and ${proofs} proofs looked at, ${sizes} sizes: each pair is ` +
+        "one history unless there is a finding",
     )
     print(`in peace, all final and equal after ${inSeconds(settledMs)}`)
     print(
