@@ -1,18 +1,23 @@
 import { describe, expect, it } from "vitest"
-import { parseCheckpoint } from "../../../ledger/checkpoint.ts"
+import { formatCheckpoint, parseCheckpoint } from "../../../ledger/checkpoint.ts"
 import { signCheckpoint } from "../../../ledger/cosignature.ts"
 import { formatNote, parseNote } from "../../../ledger/note.ts"
-import { witnessKeys } from "../../../ledger/policy.ts"
+import { validatorKeys, witnessKeys } from "../../../ledger/policy.ts"
 import type { Checkpoints } from "../../../node/consensus/checkpoints.ts"
 import {
   decodeNoteMessage,
   encodeCheckpointRequest,
   encodeNoteMessage,
+  PROTOCOLS,
   type CheckpointKind,
 } from "../../../protocol/wire.ts"
 import { COSIGN_VERIFIES_MAX, NOTE_BYTES_MAX } from "../../../protocol/limits.ts"
 import { encodeBase64 } from "../../../protocol/base64.ts"
+import { CosignWorld } from "../../support/cosigning.ts"
+import { named } from "../../support/ledger.ts"
 import { refusal } from "../../support/refusal.ts"
+import { short } from "../../support/simulated-transport.ts"
+import { suite } from "../../support/suites.ts"
 import { LedgerWorld, type LedgerNode } from "../../support/ledgers.ts"
 
 const HOUR_MS = 3_600_000
@@ -162,6 +167,43 @@ describe("a mission that sends cosignatures", () => {
     expect(await send(fresh(), world.node(4).post.peer)).toBe("taken")
     await world.clock.runFor(1_000)
     expect(await send(fresh())).toBe("taken")
+  })
+})
+
+describe("a validator that gets cosignatures", () => {
+  it("of another root than its own tells its operator, counts none, and goes on", async () => {
+    const world = new CosignWorld()
+    await world.start()
+    await world.clock.runFor(1_000)
+    await world.finalize(1)
+    await world.clock.runFor(10_000)
+    const { checkpoints, cosigners, warnings } = world.at(1)
+    const other = { origin: cosigners.origin, size: 5, root: new Uint8Array(32).fill(7) }
+    const last = cosigners.validators()[3]
+    if (last === undefined) throw new Error("no fourth validator")
+    const sign = (bytes: Uint8Array): Uint8Array => suite.ed25519Sign(named("cosigner 4"), bytes)
+    const key = validatorKeys(cosigners.origin, last).cosigner
+    const signatures = [signCheckpoint(suite, key, other, 1, sign)]
+    const message = encodeNoteMessage(formatNote({ body: formatCheckpoint(other), signatures }))
+    const answer = await checkpoints.receive(world.at(4).peer, message)
+    const known = new TextDecoder().decode(decodeNoteMessage(answer, NOTE_BYTES_MAX))
+    expect(parseCheckpoint(parseNote(known).body).root).not.toEqual(other.root)
+    expect(warnings).toEqual(["CHECKPOINT_FORK"])
+    await world.finalize(2)
+    await world.clock.runFor(10_000)
+    expect(await world.newest(1)).toMatchObject({ size: 205, names: { length: 9 } })
+  })
+
+  it("sends its own to validators alone, whoever else comes into contact", async () => {
+    const world = await signedWorld("whom a validator tells")
+    const { post } = world.node(5)
+    await world.during(world.node(5).stop())
+    await world.during(world.node(5).start())
+    await record(world, 3)
+    const start = `request ${PROTOCOLS.cosign.id}`
+    const lines = world.network.trace.filter((line) => line.includes(start))
+    expect(lines.length).toBeGreaterThan(0)
+    expect(lines.filter((line) => line.includes(`>${short(post.peer)}`))).toEqual([])
   })
 })
 
