@@ -3,7 +3,9 @@ import { formatCheckpoint, parseCheckpoint } from "../../../ledger/checkpoint.ts
 import { signCheckpoint } from "../../../ledger/cosignature.ts"
 import { formatNote, parseNote } from "../../../ledger/note.ts"
 import { validatorKeys, witnessKeys } from "../../../ledger/policy.ts"
+import { createValidatorSet } from "../../../ledger/validators.ts"
 import type { Checkpoints } from "../../../node/consensus/checkpoints.ts"
+import { namedValidators } from "../../../node/consensus/cosigners.ts"
 import {
   decodeNoteMessage,
   encodeCheckpointRequest,
@@ -11,7 +13,11 @@ import {
   PROTOCOLS,
   type CheckpointKind,
 } from "../../../protocol/wire.ts"
-import { COSIGN_VERIFIES_MAX, NOTE_BYTES_MAX } from "../../../protocol/limits.ts"
+import {
+  CHECKPOINT_BYTES_MAX,
+  COSIGN_VERIFIES_MAX,
+  NOTE_BYTES_MAX,
+} from "../../../protocol/limits.ts"
 import { encodeBase64 } from "../../../protocol/base64.ts"
 import { CosignWorld } from "../../support/cosigning.ts"
 import { named } from "../../support/ledger.ts"
@@ -80,6 +86,61 @@ describe("one validator that lies about checkpoints", () => {
   })
 })
 
+/** What a quorum of validators signed over a head, whether it is true or not. */
+function quorumSigned(world: LedgerWorld, size: number, root: Uint8Array): string {
+  const { ministry, headquarters } = world
+  const { directory } = headquarters.ledger
+  const { origin, validators } = directory.genesis
+  const checkpoint = { origin, size, root }
+  const posts = namedValidators(directory, createValidatorSet(suite, 0, validators))
+  const signatures = posts.slice(0, 3).flatMap((one, index) => {
+    const keys = ministry.validators[index]
+    if (keys === undefined) throw new Error(`no validator ${index}`)
+    const uses = index === 0 ? (["log", "cosigner"] as const) : (["cosigner"] as const)
+    return uses.map((use) => {
+      const key = validatorKeys(origin, one)[use]
+      return signCheckpoint(suite, key, checkpoint, 1, keys[use].sign)
+    })
+  })
+  return formatNote({ body: formatCheckpoint(checkpoint), signatures })
+}
+
+describe("what a node takes for the newest checkpoint", () => {
+  it("is none with another root than its own, though a quorum signed it: that is an alarm", async () => {
+    const world = await signedWorld("signed lie")
+    const text = quorumSigned(world, 6, new Uint8Array(32).fill(7))
+    for (const node of world.nodes.slice(0, 4)) alwaysServes(node, text)
+    const asked = world.during(checkpointsOf(world.node(5)).newest())
+    await expect(asked).rejects.toMatchObject({ code: "CHECKPOINT_FORK" })
+  })
+
+  it("is none that reaches beyond its own ledger", async () => {
+    const world = await signedWorld("ahead of its own")
+    const text = quorumSigned(world, 7, new Uint8Array(32).fill(7))
+    for (const node of world.nodes.slice(0, 4)) alwaysServes(node, text)
+    expect(await newestAt(world, world.node(5))).toBeUndefined()
+  })
+
+  it("is its own cosigner's, for a validator that reaches nobody", async () => {
+    const world = await signedWorld("validator alone")
+    world.network.partition([[world.node(1).post.peer]])
+    await world.clock.runFor(HOUR_MS / 2)
+    expect(await newestAt(world, world.node(1))).toBe(6)
+  })
+
+  it("is the one that it kept, after a restart, with nobody in reach, on a full disk", async () => {
+    const world = await signedWorld("kept checkpoint")
+    const node = world.node(5)
+    node.disk.isFull = true
+    expect(await newestAt(world, node)).toBe(6)
+    await world.during(node.stop())
+    world.network.partition([[node.post.peer]])
+    await world.during(node.start())
+    await world.clock.runFor(10_000)
+    expect(await newestAt(world, node)).toBe(6)
+  })
+})
+
 /** To a minute after the next full hour. */
 async function nextHour(world: LedgerWorld): Promise<void> {
   await world.clock.runFor(HOUR_MS - (world.clock.now() % HOUR_MS) + 60_000)
@@ -142,6 +203,68 @@ describe("missions that witness", () => {
     })
     await nextHour(world)
     expect(await sizes()).toEqual([9, 9, 9, 9])
+  })
+})
+
+describe("a validator that collects missions' cosignatures", () => {
+  it("does not fix the hour by a checkpoint that fewer than the quorum signed", async () => {
+    const world = await signedWorld("hour and too few")
+    await nextHour(world)
+    await record(world, 1)
+    const { body, signatures } = parseNote(await served(world.node(0), "newest"))
+    await record(world, 2)
+    const few = formatNote({ body, signatures: signatures.slice(0, 3) })
+    const message = witnessed(world, few, [world.node(5)])
+    const validators = world.nodes.slice(0, 4)
+    await world.clock.runFor(HOUR_MS - (world.clock.now() % HOUR_MS) - 1)
+    world.clock.after(1, () => {
+      for (const node of validators) {
+        void checkpointsOf(node).receive(world.node(5).post.peer, message)
+      }
+    })
+    await nextHour(world)
+    for (const node of validators) expect(await sizeServed(node, "missions")).toBe(9)
+  })
+
+  it("refuses those of another root that a quorum signed, and a line that is wrong", async () => {
+    const world = await signedWorld("mission and a fork")
+    await nextHour(world)
+    const [node, { post }] = [world.node(1), world.node(5)]
+    const receive = async (message: Uint8Array): Promise<unknown> =>
+      world.during(checkpointsOf(node).receive(post.peer, message))
+    const fork = quorumSigned(world, 5, new Uint8Array(32).fill(7))
+    await expect(receive(witnessed(world, fork, [world.node(5)]))).rejects.toMatchObject({
+      code: "CHECKPOINT_FORK",
+    })
+    const { body, signatures } = parseNote(await served(node, "missions"))
+    const changed = signatures.map((one, index) => {
+      return index === 1 ? { ...one, blob: one.blob.map((byte) => byte ^ 1) } : one
+    })
+    const wrong = encodeNoteMessage(formatNote({ body, signatures: changed.slice(0, 6) }))
+    await expect(receive(wrong)).rejects.toMatchObject({ code: "NOTE_SIGNATURE" })
+    const long = encodeNoteMessage("x".repeat(CHECKPOINT_BYTES_MAX + 1))
+    await expect(receive(long)).rejects.toMatchObject({ code: expect.stringMatching(/^CODEC_/u) })
+    expect(await sizeServed(node, "missions")).toBe(6)
+  })
+
+  it("gives them out with the missions' checkpoint alone", async () => {
+    const world = await signedWorld("lines apart")
+    await nextHour(world)
+    expect(await served(world.node(1), "missions")).toContain("/witness/")
+    for (const kind of ["newest", "hourly"] as const) {
+      expect(await sizeServed(world.node(1), kind)).toBe(6)
+      expect(await served(world.node(1), kind)).not.toContain("/witness/")
+    }
+  })
+
+  it("gets them when it is back, if it was away at that hour", async () => {
+    const world = await signedWorld("away at the hour")
+    const node = world.node(3)
+    await world.during(node.stop())
+    await nextHour(world)
+    await world.during(node.start())
+    await world.clock.runFor(60_000)
+    expect(await sizeServed(node, "missions")).toBe(6)
   })
 })
 
