@@ -2,9 +2,9 @@
  * Healing stored blocks that can no longer be read (LEDGER §12): the disk lost them, peers have
  * them.
  *
- * What is damaged is found by reading everything. Refetched blocks are believed because their
- * hashes are chained to the sound block above them, up to the head, and their certificates verify.
- * Tree hashes are not fetched but computed again.
+ * What is damaged is found by reading everything. Refetched blocks are believed because each stands
+ * on the one below, its certificate verifies, and the sound block above stands on the last. Tree
+ * hashes are not fetched but computed again.
  */
 
 import { blockHash, decodeFinalBlock, type FinalBlock } from "../../ledger/block.ts"
@@ -14,7 +14,7 @@ import { LedgerError } from "../../ledger/errors.ts"
 import type { ValidatorsOf } from "../../ledger/validators.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
-import { SYNC_WINDOW_BLOCKS, TILE_WIDTH } from "../../protocol/limits.ts"
+import { SYNC_ANSWER_BYTES, SYNC_WINDOW_BLOCKS, TILE_WIDTH } from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
 import { NodeError } from "../errors.ts"
 import type { PeerKey } from "../network/transport.ts"
@@ -39,6 +39,12 @@ export interface RepairParts {
   ) => Promise<readonly Uint8Array[]>
 }
 
+/** One repair under way. */
+interface Run extends RepairParts {
+  /** Peers that did not bring what they were asked for: asked again when nobody else has it. */
+  readonly last: Set<PeerKey>
+}
+
 /** Heights from … to, both included. */
 interface Span {
   readonly from: number
@@ -56,7 +62,8 @@ export interface Repaired {
  *
  * @throws NodeError `STORE_DAMAGED` when no peer could give a damaged block.
  */
-export async function repairLedger(parts: RepairParts): Promise<Repaired> {
+export async function repairLedger(repair: RepairParts): Promise<Repaired> {
+  const parts: Run = { ...repair, last: new Set() }
   const bundles = await repairGaps(parts)
   const damaged = await findDamaged(parts.store)
   let blocks = bundles
@@ -74,7 +81,7 @@ export async function repairLedger(parts: RepairParts): Promise<Repaired> {
  * Entries without blocks cannot be had by block: their bundles are checked against the newest root,
  * their places made anew. Returns how many bundles and gaps were put right.
  */
-async function repairGaps(parts: RepairParts): Promise<number> {
+async function repairGaps(parts: Run): Promise<number> {
   const { store, log } = parts
   let repaired = 0
   for (const gap of store.gaps) {
@@ -98,14 +105,21 @@ async function repairGaps(parts: RepairParts): Promise<number> {
   return repaired
 }
 
-async function fetchBundle(parts: RepairParts, first: number): Promise<readonly Uint8Array[]> {
+/** The best first, and those last that failed in this run, which has many spans to spoil. */
+function inOrder({ peers, last }: Run): readonly PeerKey[] {
+  const all = peers()
+  return [...all.filter((peer) => !last.has(peer)), ...all.filter((peer) => last.has(peer))]
+}
+
+async function fetchBundle(parts: Run, first: number): Promise<readonly Uint8Array[]> {
   const { store, log } = parts
   const final = await store.finalHeader(store.head.height)
-  for (const peer of parts.peers()) {
+  for (const peer of inOrder(parts)) {
     try {
       return await parts.fetchEntries(peer, first, TILE_WIDTH, final)
     } catch (error) {
       if (!(error instanceof TarbartaError)) throw error
+      parts.last.add(peer)
       log.warn(error.code, { peer, fromEntry: first, message: error.message })
     }
   }
@@ -195,15 +209,25 @@ async function isReadable(read: () => Promise<unknown>): Promise<boolean> {
   }
 }
 
-/** Blocks of a span from any peer, chained to what stands around them. */
-async function fetchSpan(parts: RepairParts, span: Span): Promise<FinalBlock[]> {
-  for (const peer of parts.peers()) {
+/**
+ * Blocks of a span, chained to what stands around them. Whoever is asked next goes on where the
+ * last one stopped, unless that one lied.
+ */
+async function fetchSpan(parts: Run, span: Span): Promise<FinalBlock[]> {
+  const sound: FinalBlock[] = []
+  for (const peer of inOrder(parts)) {
+    const before = sound.length
     try {
-      const finals = await fetchFrom(parts, peer, span)
-      await verifySpan(parts, span, finals)
-      return finals
+      await fetchFrom(parts, peer, span, sound)
+      const missing = span.from + sound.length
+      if (missing > span.to) return sound
+      parts.last.add(peer)
+      parts.log.warn("SYNC_ANSWER", { peer, message: `it has no block at height ${missing}` })
     } catch (error) {
       if (!(error instanceof TarbartaError)) throw error
+      parts.last.add(peer)
+      // What is wrong is a lie, and nothing else of it is kept; what is missing is bad luck.
+      if (!(error instanceof NodeError)) sound.length = before
       parts.log.warn(error.code, { peer, message: error.message })
     }
   }
@@ -211,47 +235,66 @@ async function fetchSpan(parts: RepairParts, span: Span): Promise<FinalBlock[]> 
   throw new NodeError("STORE_DAMAGED", `ledger store: ${why}`)
 }
 
-async function fetchFrom(parts: RepairParts, peer: PeerKey, span: Span): Promise<FinalBlock[]> {
-  const finals: FinalBlock[] = []
-  while (finals.length <= span.to - span.from) {
-    const from = span.from + finals.length
-    const count = Math.min(span.to - from + 1, SYNC_WINDOW_BLOCKS)
-    const answer = await parts.fetch(peer, from, count)
-    if (answer.length === 0 || answer.length > count) {
-      throw new LedgerError("SYNC_ANSWER", `answer: expected blocks from height ${from}`)
-    }
-    finals.push(...answer.map((bytes) => decodeFinalBlock(parts.suite, bytes)))
-  }
-  return finals
-}
-
-function lastHash({ suite }: RepairParts, finals: readonly FinalBlock[]): Uint8Array {
-  const last = finals.at(-1)
-  return last === undefined ? new Uint8Array(0) : blockHash(suite, last.block.header)
-}
-
-async function verifySpan(
-  parts: RepairParts,
+/**
+ * Adds what a peer has of a span. Each block is verified before the next is decoded: without that a
+ * peer could fill our memory with as many as a span has. A peer is asked again only after a whole
+ * answer; one that stops early has no more, or wants to hold us up.
+ */
+async function fetchFrom(
+  parts: Run,
+  peer: PeerKey,
   span: Span,
-  finals: readonly FinalBlock[],
+  sound: FinalBlock[],
 ): Promise<void> {
-  const { suite, store, chainId, validatorsOf } = parts
-  const { head } = store
-  const above = span.to + 1
-  const isGap = store.gapAt(above) !== undefined
-  // Below a gap no header leads down to the block; its own certificate and the tree stand for it.
-  let expected =
-    span.to === head.height
-      ? head.hash
-      : isGap
-        ? lastHash(parts, finals)
-        : (await store.row(above)).header.parent
-  for (const [at, final] of [...finals.entries()].reverse()) {
-    const { header } = final.block
-    if (header.height !== span.from + at || !equalBytes(blockHash(suite, header), expected)) {
-      throw new LedgerError("BLOCK_PARENT", `block at height ${header.height}: not the one it was`)
+  for (;;) {
+    const from = span.from + sound.length
+    const count = Math.min(span.to - from + 1, SYNC_WINDOW_BLOCKS)
+    if (count === 0) return
+    const answer = await parts.fetch(peer, from, count)
+    if (answer.length > count) {
+      throw new LedgerError("SYNC_ANSWER", `answer: expected at most ${count} blocks`)
     }
-    verifyFinality(suite, chainId, header, final, validatorsOf)
-    expected = header.parent
+    let bytes = 0
+    for (const encoded of answer) {
+      const final = decodeFinalBlock(parts.suite, encoded)
+      await verifyNext(parts, span, sound, final)
+      sound.push(final)
+      bytes += encoded.length
+    }
+    if (answer.length < count && bytes < SYNC_ANSWER_BYTES) return
   }
+}
+
+/** Checks that a block is the next one of a span: by height, neighbours and finality. */
+async function verifyNext(
+  parts: Run,
+  span: Span,
+  sound: readonly FinalBlock[],
+  final: FinalBlock,
+): Promise<void> {
+  const { suite, chainId, validatorsOf } = parts
+  const { header } = final.block
+  const height = span.from + sound.length
+  const last = sound.at(-1)?.block.header
+  const parent = last === undefined ? await hashBelow(parts, height) : blockHash(suite, last)
+  const expected = height === span.to ? await hashAbove(parts, height) : undefined
+  const isNext =
+    header.height === height &&
+    equalBytes(header.parent, parent) &&
+    (expected === undefined || equalBytes(blockHash(suite, header), expected))
+  if (!isNext)
+    throw new LedgerError("BLOCK_PARENT", `block at height ${height}: not the one it was`)
+  verifyFinality(suite, chainId, header, final, validatorsOf)
+}
+
+async function hashBelow({ suite, store, chainId }: Run, height: number): Promise<Uint8Array> {
+  if (height === 1) return chainId
+  return blockHash(suite, (await store.finalHeader(height - 1)).header)
+}
+
+/** Undefined below a gap: no header leads down, and the certificate alone stands for the block. */
+async function hashAbove({ store }: Run, height: number): Promise<Uint8Array | undefined> {
+  if (height === store.head.height) return store.head.hash
+  if (store.gapAt(height + 1) !== undefined) return undefined
+  return (await store.row(height + 1)).header.parent
 }
