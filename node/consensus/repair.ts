@@ -19,6 +19,7 @@ import type { Suite } from "../../protocol/suite.ts"
 import { NodeError } from "../errors.ts"
 import type { PeerKey } from "../network/transport.ts"
 import type { BlockStore } from "../store/blocks.ts"
+import type { Gap } from "../store/gaps.ts"
 import type { LedgerLog } from "./submitter.ts"
 
 export interface RepairParts {
@@ -60,49 +61,76 @@ export interface Repaired {
 /**
  * Reads all stored blocks, fetches those that cannot be read, and writes tree hashes anew.
  *
- * @throws NodeError `STORE_DAMAGED` when no peer could give a damaged block.
+ * What nobody can give keeps nothing else from being healed.
+ *
+ * @throws NodeError `STORE_DAMAGED` when no peer could give a damaged block or bundle.
  */
 export async function repairLedger(repair: RepairParts): Promise<Repaired> {
   const parts: Run = { ...repair, last: new Set() }
-  const bundles = await repairGaps(parts)
-  const damaged = await findDamaged(parts.store)
-  let blocks = bundles
-  for (const span of await widen(parts.store, damaged)) {
-    const finals = await fetchSpan(parts, span)
-    await parts.store.restore(finals)
-    blocks += finals.length
-    parts.log.warn("LEDGER_HEALED", { from: span.from, to: span.to })
+  const { store } = parts
+  const gaps = await healEach(store.gaps, async (gap) => repairGap(parts, gap))
+  const spans = await widen(store, await findDamaged(store))
+  const blocks = await healEach(spans, async (span) => repairSpan(parts, span))
+  // Where a gap begins in the tree is known from the block below it, which may be there only now.
+  const rest = await healEach(gaps.left, async (gap) => repairGap(parts, gap))
+  const failure = rest.failure ?? blocks.failure
+  if (failure !== undefined) throw failure
+  const tiles = await store.restoreTiles()
+  return { blocks: gaps.healed + blocks.healed + rest.healed, tiles }
+}
+
+/** Heals one after the other; gives those that are left, with what the last of them failed with. */
+async function healEach<T>(
+  damaged: readonly T[],
+  heal: (one: T) => Promise<number>,
+): Promise<{ readonly healed: number; readonly left: readonly T[]; readonly failure?: NodeError }> {
+  let healed = 0
+  const left: T[] = []
+  let failure: NodeError | undefined
+  for (const one of damaged) {
+    try {
+      healed += await heal(one)
+    } catch (error) {
+      if (!(error instanceof NodeError) || error.code !== "STORE_DAMAGED") throw error
+      left.push(one)
+      failure = error
+    }
   }
-  const tiles = await parts.store.restoreTiles()
-  return { blocks, tiles }
+  return { healed, left, ...(failure && { failure }) }
+}
+
+async function repairSpan(parts: Run, span: Span): Promise<number> {
+  const finals = await fetchSpan(parts, span)
+  await parts.store.restore(finals)
+  parts.log.warn("LEDGER_HEALED", { from: span.from, to: span.to })
+  return finals.length
 }
 
 /**
  * Entries without blocks cannot be had by block: their bundles are checked against the newest root,
  * their places made anew. Returns how many bundles and gaps were put right.
+ *
+ * @throws NodeError `STORE_DAMAGED` also while the block below the gap cannot be read.
  */
-async function repairGaps(parts: Run): Promise<number> {
+async function repairGap(parts: Run, gap: Gap): Promise<number> {
   const { store, log } = parts
   let repaired = 0
-  for (const gap of store.gaps) {
-    const start = gap.from === 1 ? 0 : (await store.finalHeader(gap.from - 1)).header.treeSize
-    const end = Math.min(
-      gap.final.header.treeSize,
-      store.tiles.size - (store.tiles.size % TILE_WIDTH),
-    )
-    for (let first = start - (start % TILE_WIDTH); first < end; first += TILE_WIDTH) {
-      store.tiles.dropCache()
-      if (await isReadable(async () => store.tiles.entries(first, TILE_WIDTH))) continue
-      await store.restoreEntries(first, await fetchBundle(parts, first))
-      log.warn("LEDGER_HEALED", { fromEntry: first, toEntry: first + TILE_WIDTH - 1 })
-      repaired += 1
-    }
-    const stored = await store.readGap(gap)
-    if (await isReadable(async () => store.checkGap(stored))) continue
-    await store.restorePlaces(gap, stored.entries)
+  const start = gap.from === 1 ? 0 : (await store.finalHeader(gap.from - 1)).header.treeSize
+  const end = Math.min(
+    gap.final.header.treeSize,
+    store.tiles.size - (store.tiles.size % TILE_WIDTH),
+  )
+  for (let first = start - (start % TILE_WIDTH); first < end; first += TILE_WIDTH) {
+    store.tiles.dropCache()
+    if (await isReadable(async () => store.tiles.entries(first, TILE_WIDTH))) continue
+    await store.restoreEntries(first, await fetchBundle(parts, first))
+    log.warn("LEDGER_HEALED", { fromEntry: first, toEntry: first + TILE_WIDTH - 1 })
     repaired += 1
   }
-  return repaired
+  const stored = await store.readGap(gap)
+  if (await isReadable(async () => store.checkGap(stored))) return repaired
+  await store.restorePlaces(gap, stored.entries)
+  return repaired + 1
 }
 
 /** The best first, and those last that failed in this run, which has many spans to spoil. */

@@ -17,7 +17,7 @@ import {
   RULES,
   signed,
 } from "../../support/ledger.ts"
-import { RottenDatabase } from "../../support/ledgers.ts"
+import { LedgerWorld, RottenDatabase, type LedgerNode } from "../../support/ledgers.ts"
 import { suite } from "../../support/suites.ts"
 
 const BUNDLE = "ledger/e/00000000000000"
@@ -63,7 +63,7 @@ async function repairFrom(peers: Readonly<Record<string, Serve>>, more: readonly
     fetchEntries: async () => Promise.reject(new NodeError("NODE_BUSY", "no entries here")),
   }
   const outcome = await repairLedger(parts).catch((error: unknown) => error)
-  return { asked, warnings, outcome, isHealed: rotten.size === 0 }
+  return { asked, warnings, outcome, rotten: [...rotten] }
 }
 
 /** A block of 4 MiB for height 1, with the certificate of the real one, or one by a stranger. */
@@ -97,32 +97,32 @@ describe("a repair", () => {
     ["sound blocks and then a wrong one", () => [...serveHonestly(1, 63), borrowed]],
     ["more blocks than asked for", (from, count) => serveHonestly(from, count + 1)],
   ])("leaves a peer at its first answer that sends %s, and keeps nothing of it", async (_, lie) => {
-    const { asked, outcome, isHealed } = await repairFrom({ Mallory: lie, Lisbon: serveHonestly })
+    const { asked, outcome, rotten } = await repairFrom({ Mallory: lie, Lisbon: serveHonestly })
     const windows = [1, 65, 129, 193].map((from) => ["Lisbon", from])
     expect(asked).toEqual([["Mallory", 1], ...windows])
     expect(outcome).toEqual({ blocks: SPAN, tiles: 0 })
-    expect(isHealed).toBe(true)
+    expect(rotten).toEqual([])
   })
 
   it("does not wait for a peer that brings one block an answer: another goes on from there", async () => {
     const one: Serve = (from) => serveHonestly(from, 1)
-    const { asked, warnings, isHealed } = await repairFrom({ Mallory: one, Lisbon: serveHonestly })
+    const { asked, warnings, rotten } = await repairFrom({ Mallory: one, Lisbon: serveHonestly })
     const windows = [2, 66, 130, 194].map((from) => ["Lisbon", from])
     expect(asked).toEqual([["Mallory", 1], ...windows])
     expect(warnings[0]).toBe("SYNC_ANSWER Mallory")
-    expect(isHealed).toBe(true)
+    expect(rotten).toEqual([])
   })
 
   it("asks a peer that failed for one span last for the next one", async () => {
     const one: Serve = (from) => serveHonestly(from, 1)
     const peers = { Mallory: one, Liar: () => [borrowed], Lisbon: serveHonestly }
-    const { asked, isHealed } = await repairFrom(peers, ["ledger/b/00000000000226"])
+    const { asked, rotten } = await repairFrom(peers, ["ledger/b/00000000000226"])
     expect(asked.slice(0, 2)).toEqual([
       ["Mallory", 1],
       ["Liar", 2],
     ])
     expect(new Set(asked.slice(2).map(([peer]) => peer))).toEqual(new Set(["Lisbon"]))
-    expect(isHealed).toBe(true)
+    expect(rotten).toEqual([])
   })
 
   it("goes on with the next peer where one has no more or is gone", async () => {
@@ -132,7 +132,7 @@ describe("a repair", () => {
       return serveHonestly(from, count)
     }
     const peers = { Behind: behind, Gone: gone, Lisbon: serveHonestly }
-    const { asked, isHealed } = await repairFrom(peers)
+    const { asked, rotten } = await repairFrom(peers)
     expect(asked).toEqual([
       ["Behind", 1],
       ["Behind", 1 + SYNC_WINDOW_BLOCKS],
@@ -141,12 +141,56 @@ describe("a repair", () => {
       ["Gone", 229],
       ["Lisbon", 229],
     ])
-    expect(isHealed).toBe(true)
+    expect(rotten).toEqual([])
+  })
+
+  it("heals what it can where nobody has another part", async () => {
+    const pruned: Serve = (from, count) => (from > SPAN ? serveHonestly(from, count) : [])
+    const { outcome, rotten } = await repairFrom({ Lisbon: pruned }, ["ledger/b/00000000000226"])
+    expect(outcome).toMatchObject({ code: "STORE_DAMAGED" })
+    expect(rotten).toEqual([BUNDLE])
   })
 
   it("that nobody can help says so, and changes nothing", async () => {
-    const { outcome, isHealed } = await repairFrom({ Mallory: () => [borrowed], Empty: () => [] })
+    const { outcome, rotten } = await repairFrom({ Mallory: () => [borrowed], Empty: () => [] })
     expect(outcome).toMatchObject({ code: "STORE_DAMAGED" })
-    expect(isHealed).toBe(false)
+    expect(rotten).toEqual([BUNDLE])
+  })
+})
+
+/** A mission that has blocks up to some height, and entries alone above it. */
+async function withGap(seed: string): Promise<{ world: LedgerWorld; node: LedgerNode }> {
+  const world = new LedgerWorld(3, seed)
+  const node = world.node(1)
+  await world.during(world.headquarters.start())
+  for (const mode of ["blocks", "bundles"] as const) {
+    for (let burst = 0; burst < 20; burst++) {
+      const entries = Array.from({ length: 20 }, async () => world.headquarters.submit())
+      await world.during(Promise.all(entries))
+      await world.clock.runFor(200)
+    }
+    node.sync = mode
+    await world.during(node.start())
+    await world.clock.runUntil(() => node.height === world.headquarters.height, 600_000)
+    if (mode === "blocks") await world.during(node.stop())
+  }
+  return { world, node }
+}
+
+describe("damage below a gap", () => {
+  it.each<[what: string, bundles: number[]]>([
+    ["the row of the block", []],
+    ["that row and the bundle that the block shares with the gap", [1]],
+    ["that row and every bundle", [0, 1, 2]],
+  ])("is healed where it is %s", async (_, bundles) => {
+    const { world, node } = await withGap("below a gap")
+    const keys = [...node.disk.snapshot().keys()].sort()
+    const below = keys.filter((key) => key.startsWith("ledger/b/")).at(-1)
+    const stored = keys.filter((key) => key.startsWith("ledger/e/"))
+    expect([node.ledger.head().frontier.size, stored.length]).toEqual([800, 3])
+    for (const key of [below, ...bundles.map((at) => stored[at])]) node.rotten.add(key ?? "no row")
+    await world.during(node.ledger.repair())
+    expect(node.rotten.size).toBe(0)
+    await world.during(node.ledger.verifyAll())
   })
 })
