@@ -13,9 +13,12 @@ import { parseCheckpoint } from "../ledger/checkpoint.ts"
 import { parseNote } from "../ledger/note.ts"
 import { formatTilePath, parseTilePath, type TileName } from "../ledger/tile-path.ts"
 import { HASH_BYTES, PUBLISHED_FILES_WRITING_MAX, TILE_WIDTH } from "../protocol/limits.ts"
+import { TarbartaError } from "../protocol/errors.ts"
 import { NodeError } from "./errors.ts"
 import { PUBLIC_FILE_MODE, replaceFile, systemCode, systemReason } from "./store/file.ts"
-import { readPublication, type PublishedFile } from "./store/publication.ts"
+import { partialNames, readPublication, type PublishedFile } from "./store/publication.ts"
+
+const MISSIONS_FILE = "checkpoint.missions"
 
 /** What a folder holds already. */
 export interface Published {
@@ -42,13 +45,8 @@ export interface Exported {
  * named checkpoint that is none.
  */
 export async function publishedIn(folder: string): Promise<Published | undefined> {
-  let text: string
-  try {
-    text = await readFile(join(folder, "checkpoint"), "utf8")
-  } catch (cause) {
-    if (systemCode(cause) === "ENOENT") return undefined
-    throw unwritable(folder, cause)
-  }
+  const text = await readText(folder, "checkpoint")
+  if (text === undefined) return undefined
   const { size, root } = headOf(text)
   const full = Math.floor(size / TILE_WIDTH)
   let bundles = 0
@@ -56,8 +54,29 @@ export async function publishedIn(folder: string): Promise<Published | undefined
   return { size, root, bundles }
 }
 
+/** Size of the missions' checkpoint in a folder; 0 for none, or one to be written anew. */
+async function missionsIn(folder: string): Promise<number> {
+  const text = await readText(folder, MISSIONS_FILE)
+  try {
+    return text === undefined ? 0 : headOf(text).size
+  } catch (error) {
+    if (error instanceof TarbartaError) return 0
+    throw error
+  }
+}
+
+async function readText(folder: string, name: string): Promise<string | undefined> {
+  try {
+    return await readFile(join(folder, name), "utf8")
+  } catch (cause) {
+    if (systemCode(cause) === "ENOENT") return undefined
+    throw unwritable(folder, cause)
+  }
+}
+
 /**
- * Writes the files of a stream into a folder.
+ * Writes the files of a stream into a folder. A missions' checkpoint that is there stays, with the
+ * right edge of its tree, until a larger one comes.
  *
  * @throws NodeError `FILE_UNREADABLE` when the folder cannot be written; what the stream throws
  * passes through.
@@ -70,11 +89,18 @@ export async function writePublication(
   const writer = new Writer(folder)
   const filled: TileName[] = []
   const parts = new Set<string>()
+  // What this node has of the missions may be older than what another one has published here.
+  let missionsSize = await missionsIn(folder)
   let [files, bytes] = [0, 0]
   let head: ReturnType<typeof headOf> | undefined
   try {
     for await (const file of readPublication(chunks)) {
       const isTile = file.path.startsWith("tile/")
+      if (file.path === MISSIONS_FILE) {
+        const { size } = headOf(textOf(file))
+        if (size < missionsSize) continue
+        missionsSize = size
+      }
       // What refers to others is there only when they are.
       if (!isTile) await writer.settled()
       await writer.add(file)
@@ -84,7 +110,7 @@ export async function writePublication(
         if (name.width === TILE_WIDTH) filled.push({ ...name, width: 1 })
         else parts.add(file.path)
       } else if (file.path === "checkpoint") {
-        head = headOf(new TextDecoder().decode(file.bytes))
+        head = headOf(textOf(file))
       }
       files += 1
       bytes += file.bytes.length
@@ -96,6 +122,7 @@ export async function writePublication(
   if (head === undefined) {
     throw new NodeError("API_BODY_SIZE", "publication: it ended without a checkpoint")
   }
+  for (const edge of partialNames(missionsSize)) parts.add(formatTilePath(edge))
   for (const name of filled) await removeParts(folder, name, parts)
   return { files, bytes, ...head }
 }
@@ -153,6 +180,10 @@ class Writer {
   #check(): void {
     if (this.#failure !== undefined) throw this.#failure.error
   }
+}
+
+function textOf({ bytes }: PublishedFile): string {
+  return new TextDecoder().decode(bytes)
 }
 
 function headOf(text: string): { size: number; root: string } {

@@ -75,8 +75,8 @@ export class Publisher {
   /**
    * The files of a publication, without the full bundles that `have` names and the tiles over them.
    *
-   * @throws NodeError `CHECKPOINT_PENDING` while no checkpoint is signed, `PUBLICATION_OTHER` when
-   * what was published before is not of this ledger, `STORE_DAMAGED`.
+   * @throws NodeError `CHECKPOINT_PENDING` while no checkpoint is signed, or none as large as the
+   * published one, `PUBLICATION_OTHER` when that is not of this ledger, `STORE_DAMAGED`.
    */
   async publication(
     have: { readonly size: number; readonly root: string; readonly bundles: number } | undefined,
@@ -88,12 +88,7 @@ export class Publisher {
       throw new NodeError("CHECKPOINT_PENDING", "no checkpoint is signed by enough validators yet")
     }
     const { size } = newest.checkpoint
-    if (have !== undefined && !(await isOurs(store, have))) {
-      const why = `has another root at ${have.size} entries than this ledger`
-      throw new NodeError("PUBLICATION_OTHER", `what was published there before ${why}`, {
-        hint: "name an empty folder, or the one of this network",
-      })
-    }
+    if (have !== undefined) await demandGrowth(store, have, size)
     const missions = await this.checkpoints.missions()
     const isPart = missions !== undefined && missions.checkpoint.size <= size
     const publication = {
@@ -113,9 +108,24 @@ export class Publisher {
   }
 }
 
-async function isOurs(
+/**
+ * A publication grows: who watches it takes one that shrank for a log that broke its word. Other
+ * missions may write into the same folder, and may have a newer checkpoint.
+ */
+async function demandGrowth(
   { tiles }: BlockStore,
-  { size, root }: { readonly size: number; readonly root: string },
-): Promise<boolean> {
-  return size <= tiles.size && bytesToHex(await tiles.root(size)) === root
+  have: { readonly size: number; readonly root: string },
+  size: number,
+): Promise<void> {
+  if (have.size <= tiles.size && bytesToHex(await tiles.root(have.size)) !== have.root) {
+    const why = `has another root at ${have.size} entries than this ledger`
+    throw new NodeError("PUBLICATION_OTHER", `what was published there before ${why}`, {
+      hint: "name an empty folder, or the one of this network",
+    })
+  }
+  if (have.size <= size) return
+  const why = `has ${have.size} entries, the newest checkpoint here ${size}`
+  throw new NodeError("CHECKPOINT_PENDING", `what was published there before ${why}`, {
+    hint: "nothing was changed; export again once this node has caught up and reaches a validator",
+  })
 }

@@ -68,12 +68,17 @@ function* tileNames(
       yield { level, number, width: TILE_WIDTH }
     }
   }
-  yield* partialNames(size)
-  if (earlierSize !== undefined && earlierSize !== size) yield* partialNames(earlierSize)
+  const edge = [...partialNames(size)]
+  yield* edge
+  // A file that both need is given once: the reader writes several at the same time.
+  const given = new Set(edge.map(formatTilePath))
+  for (const name of partialNames(earlierSize ?? size)) {
+    if (!given.has(formatTilePath(name))) yield name
+  }
 }
 
-/** A checkpoint needs the right edge of its own tree. */
-function* partialNames(size: number): Generator<TileName, void, void> {
+/** What is not full in a tree of this size: a checkpoint needs the right edge of its own tree. */
+export function* partialNames(size: number): Generator<TileName, void, void> {
   const levels: TileName["level"][] = ["entries"]
   for (let level = 0; TILE_WIDTH ** level <= size; level++) levels.push(level)
   for (const level of levels) {

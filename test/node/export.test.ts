@@ -85,6 +85,31 @@ describe("an export", () => {
     expect(await partsIn()).toEqual([...edgeOf300, ...edgeOf600].toSorted())
   })
 
+  it("gives a file that both checkpoints need once", async () => {
+    const tiles = await makeTiles(350)
+    const paths: string[] = []
+    for await (const { path } of await filesOf(tiles, 350, 0, 300)) paths.push(path)
+    expect(paths).toContain("tile/1/000.p/1")
+    expect(paths.toSorted()).toEqual([...new Set(paths)].toSorted())
+  })
+
+  it("takes no missions' checkpoint back, and keeps the right edge of the one that stays", async () => {
+    const tiles = await makeTiles(800)
+    const folder = await temporaryFolder()
+    const missionsSize = async (): Promise<string | undefined> =>
+      (await readFile(join(folder, "checkpoint.missions"), "utf8")).split("\n")[1]
+    const edgeOf300 = ["tile/0/001.p/44", "tile/1/000.p/1", "tile/entries/001.p/44"]
+    await publish(folder, tiles, 350, 300)
+    // Of other nodes, which have an older one or none.
+    for (const older of [260, undefined]) {
+      await publish(folder, tiles, 800, older)
+      expect(await missionsSize()).toBe("300")
+      for (const path of edgeOf300) expect((await contentsOf(folder)).has(path), path).toBe(true)
+    }
+    await publish(folder, tiles, 800, 700)
+    expect(await missionsSize()).toBe("700")
+  })
+
   it("repairs one that was interrupted, or whose files are cut or gone", async () => {
     const tiles = await makeTiles(2_000)
     const folder = await temporaryFolder()
