@@ -59,6 +59,8 @@ const SIGNED_KEY = "ledger/cosigned/witness"
 export class Witness {
   readonly #parts: WitnessParts
   #signed: TreeHead | undefined
+  /** The last run may have ended between noting what it signs and giving its lines to anybody. */
+  #isUnissued = false
   #timer: Timer | undefined
   #isBusy = false
   #isRunning = false
@@ -72,6 +74,7 @@ export class Witness {
   async start(): Promise<void> {
     const row = await this.#parts.database.get(SIGNED_KEY)
     this.#signed = row === undefined ? undefined : decodeTreeHead(row)
+    this.#isUnissued = this.#signed !== undefined
     this.#isRunning = true
     this.poke()
   }
@@ -83,8 +86,9 @@ export class Witness {
 
   /** A final block is on the disk: there is something for the next hour. */
   poke(): void {
-    const { clock, store } = this.#parts
-    const isNews = store.head.frontier.size > (this.#signed?.size ?? 0)
+    const { clock, store, facts } = this.#parts
+    const isOwed = this.#isUnissued && facts() !== undefined
+    const isNews = isOwed || store.head.frontier.size > (this.#signed?.size ?? 0)
     if (!this.#isRunning || this.#timer !== undefined || this.#isBusy || !isNews) return
     this.#arm(WITNESS_MS - (clock.now() % WITNESS_MS))
   }
@@ -137,9 +141,9 @@ export class Witness {
   }
 
   /**
-   * From the first validator that has one that we have not signed, so that all missions take the
-   * same; each hour another one is asked first, as it may be one that lies. Without any, true when
-   * so many said so that an honest one is among them.
+   * From the first validator that has one that we have not signed, or not given our lines of, so
+   * that all missions take the same; each hour another one is asked first, as it may be one that
+   * lies. Without any, true when so many said so that an honest one is among them.
    */
   async #hourly(): Promise<VerifiedCheckpoint | boolean> {
     const { validators, ask, cosigners, clock, log } = this.#parts
@@ -156,7 +160,7 @@ export class Witness {
       }
       if (found === undefined || !meets(cosigners.validatorPolicy(), found)) continue
       const verdict = judgeHead(this.#signed, found.checkpoint)
-      if (verdict === "persist") return found
+      if (verdict === "persist" || (verdict === "again" && this.#isUnissued)) return found
       old += 1
     }
     return old > peers.length - cosigners.quorum
@@ -178,6 +182,7 @@ export class Witness {
     const quorum = signed.filter(({ key }) => key.type === "cosigner").slice(0, cosigners.quorum)
     const text = checkpointText({ checkpoint, signed: [...log, ...quorum, ...lines] })
     this.#owed = { text, peers: new Set(validators()) }
+    this.#isUnissued = false
     for (const peer of validators()) await this.#deliver(peer)
   }
 
