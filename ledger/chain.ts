@@ -182,8 +182,7 @@ export function checkBlock(
 }
 
 /**
- * What a validator checks before it votes: {@link checkBlock}, and that the proposer's clock is not
- * more than an hour ahead of its own.
+ * What a validator checks before it votes: {@link checkBlock}, and that the block {@link isTimely}.
  *
  * @throws {@link LedgerError} as checkBlock, and `BLOCK_TIME`.
  */
@@ -195,16 +194,21 @@ export function checkProposal(
   nowMs: number,
   isVerified: IsVerified = () => false,
 ): ChainHead {
-  if (!isTimely(block.header, nowMs)) {
+  if (!isTimely(head, block.header, nowMs)) {
     const ahead = block.header.timeMs - nowMs
     refuse("BLOCK_TIME", block.header, `dated ${ahead} ms ahead, at most ${BLOCK_AHEAD_MS} allowed`)
   }
   return checkBlock(suite, head, block, submitKeyOf, { isVerified })
 }
 
-/** True unless a block is dated too far ahead of this clock; no matter of its content. */
-export function isTimely(header: Header, nowMs: number): boolean {
-  return header.timeMs <= nowMs + BLOCK_AHEAD_MS
+/**
+ * True unless a block is dated too far ahead of this clock; no matter of its content.
+ *
+ * A block may always have its parent's time, as it cannot have an earlier one: after a parent that
+ * a quorum took, too far ahead by our clock, nobody's block would be good until it caught up.
+ */
+export function isTimely(parent: ChainHead, header: Header, nowMs: number): boolean {
+  return header.timeMs <= Math.max(nowMs + BLOCK_AHEAD_MS, parent.timeMs)
 }
 
 /**

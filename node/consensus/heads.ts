@@ -11,6 +11,7 @@ import { bytesToHex } from "@noble/hashes/utils.js"
 import type { Block } from "../../ledger/block.ts"
 import { buildBlock, checkBlock, isTimely, type ChainHead } from "../../ledger/chain.ts"
 import type { ConsensusEffect, Verdict } from "../../ledger/state.ts"
+import { assert } from "../../protocol/assert.ts"
 import { equalBytes } from "../../protocol/bytes.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
 import type { Suite } from "../../protocol/suite.ts"
@@ -74,6 +75,10 @@ export class Heads {
     const batches = mayTake ? intake.mempool.take(head.serials, bytesMax, begin) : []
     if (batches.length === 0 && !isClosing) return undefined
     const block = buildBlock(suite, head, view, batches, nowMs)
+    assert(
+      isTimely(head, block.header, nowMs),
+      "a leader dates its block so that it may vote for it",
+    )
     try {
       this.#hold(block, this.#check(head, block))
       return block
@@ -101,7 +106,7 @@ export class Heads {
       if (!(error instanceof TarbartaError)) throw error
       return { verdict: "invalid", why: `${error.code}: ${error.message}` }
     }
-    if (isTimely(block.header, nowMs)) return { verdict: "valid" }
+    if (isTimely(head, block.header, nowMs)) return { verdict: "valid" }
     return {
       verdict: "untimely",
       why: `dated ${block.header.timeMs - nowMs} ms ahead of our clock`,

@@ -216,6 +216,18 @@ describe("the chain", () => {
     expect(judge(NOON_MS)).toBe("BLOCK_TIME")
     expect(judge(NOON_MS + 1)).toBeUndefined()
   })
+
+  it("a validator votes for a block that keeps its parent's time, however far ahead that is", () => {
+    const now = chain.head.timeMs - 2 * 3_600_000
+    const judge = (dated: number): unknown => {
+      const block = buildBlock(suite, chain.head, 4, [batch(LISBON, 6)], dated)
+      return refusal(() => checkProposal(suite, chain.head, block, submitKeyOf, now))
+    }
+    // The leader's clock may be as slow as ours: then it takes the parent's time.
+    expect(judge(now)).toBeUndefined()
+    expect(judge(chain.head.timeMs)).toBeUndefined()
+    expect(judge(chain.head.timeMs + 1)).toBe("BLOCK_TIME")
+  })
 })
 
 describe("a follower", () => {

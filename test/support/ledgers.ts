@@ -177,6 +177,8 @@ export class LedgerNode {
   readonly finals: Final[] = []
   /** How its next lives catch up. */
   sync: SyncMode = "auto"
+  /** How far its clock is ahead of the world's. */
+  skewMs = 0
   readonly warnings: string[] = []
   /** What the warnings say beside their codes. */
   readonly facts: Readonly<Record<string, string | number>>[] = []
@@ -254,7 +256,7 @@ export class LedgerNode {
       suite: ministry.suite,
       database,
       transport,
-      clock,
+      clock: { ...clock, now: () => clock.now() + this.skewMs },
       genesisBytes: ministry.genesisBytes,
       self: { peer: this.post.peer, signBatch: this.post.submit.sign },
       checkpoints: this.#checkpointKeys(),
