@@ -13,11 +13,10 @@ import type { Vote } from "../../ledger/vote.ts"
 import { assert } from "../../protocol/assert.ts"
 import { Directory } from "../../protocol/directory.ts"
 import type { Entry, Signer } from "../../protocol/entry.ts"
-import * as limits from "../../protocol/limits.ts"
 import type { Suite } from "../../protocol/suite.ts"
 import { decodeSubmitRequest, encodeNumber, PROTOCOLS } from "../../protocol/wire.ts"
 import { bytesToHex } from "@noble/hashes/utils.js"
-import type { Clock, Timer } from "../clock.ts"
+import type { Clock } from "../clock.ts"
 import { NodeError } from "../errors.ts"
 import type { Carrier, PeerKey, Transport } from "../network/transport.ts"
 import { BlockStore, type Place } from "../store/blocks.ts"
@@ -27,8 +26,9 @@ import { rebuildStore } from "../store/rebuild.ts"
 import type { CheckpointKeys } from "./checkpoints.ts"
 import { Finality, type Final } from "./finality.ts"
 import { Follower, type SyncMode } from "./follower.ts"
+import { Healer } from "./healer.ts"
 import { Publisher } from "./publisher.ts"
-import { repairLedger, type Repaired } from "./repair.ts"
+import type { Repaired } from "./repair.ts"
 import { PacedLog } from "./paced-log.ts"
 import { LedgerServer } from "./server.ts"
 import { Submitter, type LedgerLog } from "./submitter.ts"
@@ -71,6 +71,7 @@ interface Running {
   readonly store: BlockStore
   readonly finality: Finality
   readonly follower: Follower
+  readonly healer: Healer
   readonly server: LedgerServer
   readonly blame: Blame
   readonly runs: Runs
@@ -88,8 +89,6 @@ export class Ledger {
   readonly #paced: PacedLog
   readonly #listeners = new Set<(final: Final) => void>()
   #running: Running | undefined
-  #repair: Promise<Repaired> | undefined
-  #healTimer: Timer | undefined
 
   /**
    * Registers its protocols with the transport, which must not have started.
@@ -212,11 +211,13 @@ export class Ledger {
       },
       onFatal: this.#fail,
     })
+    const healer = this.#healing(store, finality, follower)
     this.#running = {
       store,
       finality,
       follower,
-      server: new LedgerServer(store, () => void this.#heal()),
+      healer,
+      server: new LedgerServer(store, () => void healer.heal()),
       blame,
       runs,
       publisher: this.#publishing(store, finality),
@@ -226,6 +227,20 @@ export class Ledger {
     follower.start()
     await this.#submitter.start(this.rid === undefined ? 0 : store.lastSeq(this.rid))
     blame.resume(this.pending())
+  }
+
+  #healing(store: BlockStore, { validatorsOf }: Finality, follower: Follower): Healer {
+    const { transport } = this.#parts
+    return new Healer({
+      ...this.#parts,
+      chainId: this.directory.net,
+      store,
+      validatorsOf,
+      peers: () => transport.connected(),
+      fetch: async (peer, from, count) => follower.fetch(peer, from, count),
+      fetchEntries: async (...query) => follower.fetchEntries(...query),
+      onFatal: this.#fail,
+    })
   }
 
   /** What others check this ledger by. */
@@ -295,7 +310,7 @@ export class Ledger {
   }
 
   stop(): void {
-    this.#healTimer?.cancel()
+    this.#running?.healer.stop()
     this.#running?.publisher.stop()
     this.#submitter.stop()
     this.#running?.follower.stop()
@@ -399,21 +414,7 @@ export class Ledger {
 
   /** Finds stored blocks that cannot be read and heals them from peers; one run at a time. */
   async repair(): Promise<Repaired> {
-    const { store, finality, follower } = this.#live()
-    const { suite, log, transport } = this.#parts
-    this.#repair ??= repairLedger({
-      suite,
-      chainId: this.directory.net,
-      store,
-      validatorsOf: finality.validatorsOf,
-      log,
-      peers: () => transport.connected(),
-      fetch: async (peer, from, count) => follower.fetch(peer, from, count),
-      fetchEntries: async (...query) => follower.fetchEntries(...query),
-    }).finally(() => {
-      this.#repair = undefined
-    })
-    return this.#repair
+    return this.#live().healer.repair()
   }
 
   /**
@@ -433,24 +434,6 @@ export class Ledger {
       const height = await rebuildStore(database, suite, genesisBytes, clock)
       log.warn("LEDGER_REBUILT", { height, message: error.message })
       return BlockStore.open(database, suite, chainId)
-    }
-  }
-
-  /** Damage that no peer can heal now is tried again later; it was told to the operator. */
-  async #heal(): Promise<void> {
-    if (this.#healTimer !== undefined) return
-    try {
-      await this.repair()
-    } catch (error) {
-      if (!(error instanceof NodeError) || error.code !== "STORE_DAMAGED") {
-        this.#fail(error)
-        return
-      }
-      this.#parts.log.warn(error.code, { message: error.message })
-      this.#healTimer ??= this.#parts.clock.after(limits.RETRY_MAX_MS, () => {
-        this.#healTimer = undefined
-        void this.#heal()
-      })
     }
   }
 
