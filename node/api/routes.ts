@@ -120,7 +120,8 @@ export interface NodeService {
   /** The bytes of a ledger copy file (`TB1/ledger-copy`), from genesis to the newest block. */
   ledgerCopy(signal: AbortSignal): AsyncIterable<Uint8Array>
   /**
-   * The stream of a publication (store/publication.ts); `CHECKPOINT_PENDING` before there is any.
+   * The stream of a publication (store/publication.ts); `CHECKPOINT_PENDING` before there is any,
+   * or where the published one is larger.
    */
   publication(have: PublishedHere | undefined): Promise<AsyncIterable<Uint8Array>>
   /** The bytes of a proof file for a cable or a signal; `PROOF_PENDING` before it is certified. */
