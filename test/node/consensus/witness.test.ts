@@ -292,10 +292,11 @@ describe("what a mission witnessed is on its disk before it signs", () => {
     await machine.nextHour()
     machine.offer(headAt(2))
     await machine.nextHour()
-    expect([machine.sizes(), machine.durable()]).toEqual([[205], 205])
+    // The same size once more: before the power cut its lines may have reached nobody.
+    expect([machine.sizes(), machine.durable()]).toEqual([[205, 205], 205])
     machine.offer(headAt(3))
     await machine.nextHour()
-    expect(machine.sizes()).toEqual([205, 206])
+    expect(machine.sizes()).toEqual([205, 205, 206])
     expect(machine.forks).toEqual([])
   })
 
