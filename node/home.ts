@@ -17,7 +17,7 @@
 
 import { chmod, mkdir, readdir, stat } from "node:fs/promises"
 import { homedir } from "node:os"
-import { dirname, isAbsolute, join, resolve } from "node:path"
+import { basename, dirname, isAbsolute, join, resolve } from "node:path"
 import type { Stats } from "node:fs"
 import { SOCKET_PATH_BYTES_MAX } from "../protocol/limits.ts"
 import { NodeError } from "./errors.ts"
@@ -36,6 +36,14 @@ export interface Home {
   readonly run: string
   readonly socket: string
   readonly log: string
+}
+
+/** What to do about a folder that is gone; never to put back an older database or log. */
+const MISSING_HINTS: Readonly<Record<string, string>> = {
+  keys: "take keys/ from its copy",
+  store:
+    "the database is lost: do not start the node with an older copy of it; " +
+    'see docs/OPERATIONS.md, "Backup"',
 }
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -109,6 +117,8 @@ export async function createHome(root: string): Promise<Home> {
 
 /**
  * Checks that a home is one: everything of the right type, owned by this user, closed to others.
+ * The folders `run` and `wal` are made anew where they are missing: nothing in the one is kept, and
+ * what was lost with the other costs the validator its vote (boot.ts), not its mission the node.
  *
  * @throws NodeError `HOME_MISSING`, `HOME_LAYOUT`, `HOME_PERMISSIONS`.
  */
@@ -120,11 +130,24 @@ export async function openHome(root: string): Promise<Home> {
       hint: "make one with network create, network found or mission request, or give --home",
     })
   }
-  for (const folder of [root, home.keys, home.store, home.wal, home.run]) {
+  for (const folder of [root, home.keys, home.store]) await checkEntry(folder, "folder")
+  for (const folder of [home.wal, home.run]) {
+    await makeMissing(folder)
     await checkEntry(folder, "folder")
   }
   for (const file of [home.config, home.keystore]) await checkEntry(file, "file")
   return home
+}
+
+async function makeMissing(folder: string): Promise<void> {
+  if ((await look(folder)) !== undefined) return
+  try {
+    // Another process of ours may be faster.
+    await mkdir(folder, { recursive: true, mode: PRIVATE_FOLDER_MODE })
+  } catch (cause) {
+    const message = `${folder} is missing and cannot be made: ${systemReason(cause)}`
+    throw new NodeError("HOME_PERMISSIONS", message, { cause })
+  }
 }
 
 async function checkEntry(path: string, expected: "file" | "folder"): Promise<void> {
@@ -132,7 +155,8 @@ async function checkEntry(path: string, expected: "file" | "folder"): Promise<vo
   if (status === undefined) {
     // A home is made before its files are; who needs one says that it is missing.
     if (expected === "file") return
-    throw new NodeError("HOME_LAYOUT", `${path} is missing`, { hint: "restore it from a backup" })
+    const hint = MISSING_HINTS[basename(path)]
+    throw new NodeError("HOME_LAYOUT", `${path} is missing`, hint === undefined ? {} : { hint })
   }
   const isRight = expected === "file" ? status.isFile() : status.isDirectory()
   if (!isRight) {

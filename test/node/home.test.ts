@@ -46,8 +46,13 @@ describe("a home", () => {
 
   it("is refused when a folder is a file, a file is a folder, or a part is missing", async () => {
     const one = await newHome()
+    await rm(one.store, { recursive: true })
+    await expect(openHome(one.root)).rejects.toMatchObject({
+      code: "HOME_LAYOUT",
+      hint: expect.stringMatching(/do not start the node with an older copy/) as string,
+    })
+    await mkdir(one.store, { mode: 0o700 })
     await rm(one.wal, { recursive: true })
-    await expect(openHome(one.root)).rejects.toMatchObject({ code: "HOME_LAYOUT" })
     await writeFile(one.wal, "x")
     await expect(openHome(one.root)).rejects.toThrow(/expected a folder, found a file/)
     const two = await newHome()
@@ -56,6 +61,13 @@ describe("a home", () => {
     await expect(openHome(join(two.root, "config.json", "x"))).rejects.toMatchObject({
       code: "HOME_MISSING",
     })
+  })
+
+  it("gets its folders for the consensus log and for the socket anew where they are missing", async () => {
+    const home = await newHome()
+    for (const path of [home.wal, home.run]) await rm(path, { recursive: true })
+    expect(await openHome(home.root)).toEqual(home)
+    for (const path of [home.wal, home.run]) expect((await stat(path)).mode & 0o777).toBe(0o700)
   })
 
   it("is refused when others may enter or read it", async () => {

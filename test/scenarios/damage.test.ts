@@ -75,6 +75,18 @@ async function damageOf(post: ProcessPost): Promise<string> {
   }
 }
 
+describe("a consensus log that is gone", () => {
+  it("with its whole folder costs the validator its vote: the node follows and delivers", async () => {
+    const post = await copyOfHome()
+    await rm(join(post.home, "wal"), { recursive: true })
+    await post.start()
+    const { vote } = await post.client.ledgerStatus()
+    expect(vote).toMatchObject({ state: "refused", code: "VALIDATOR_KEY_DEAD" })
+    for (const id of sent) await post.client.cable(id, { mark: false })
+    await post.kill()
+  })
+})
+
 describe("one flipped bit on the disk", () => {
   it("is not found where there is none", async () => {
     expect(await damageOf(await copyOfHome())).toBe("none")
