@@ -14,6 +14,10 @@ const HINTS: Readonly<Record<string, string>> = {
   NO_EPOCH_KEY: "its node has not published a key yet; wait until it has started, then send again",
   KEYSTORE_PASSPHRASE: "try again; nothing is locked",
   KEYSTORE_MISSING: "restore the folder keys/ from its copy",
+  // An older copy would say a second time what other missions have heard from this one.
+  STORE_DAMAGED:
+    "keep the home as it is for inspection, and do not start an older copy of it; " +
+    'see docs/OPERATIONS.md, "Damaged store"',
   PROOF_PENDING: "the next checkpoint takes seconds; try again",
   CHECKPOINT_PENDING: "it needs a first block, and a validator in reach; try again",
   GOVERNANCE_REFUSED: "nothing was changed; `tarbarta mission list` shows the missions as they are",

@@ -40,9 +40,7 @@ export async function checkLevelLogs(folder: string): Promise<void> {
     const lost = bad !== undefined && found.hasBatch ? bad : undefined
     const where = found.damagedAt === undefined ? lost : `${name} at byte ${found.damagedAt}`
     if (where !== undefined) {
-      throw new NodeError("STORE_DAMAGED", `acknowledged data is damaged: ${where}`, {
-        hint: "keep the folder for examination; restore a backup or fetch the ledger again",
-      })
+      throw new NodeError("STORE_DAMAGED", `acknowledged data is damaged: ${where}`)
     }
     if (found.tornAt !== undefined) bad = `${name} at byte ${found.tornAt}`
   }

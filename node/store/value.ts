@@ -32,7 +32,8 @@ export function openValue(key: string, stored: Uint8Array): Uint8Array {
 }
 
 function mismatch(key: string, why: string): NodeError {
-  return damaged(`value of ${JSON.stringify(key)}: ${why}`)
+  // The database's own keys begin with NUL, which tells a reader nothing.
+  return damaged(`value of ${JSON.stringify(key.replace(/^\0/, ""))}: ${why}`)
 }
 
 function checksum(key: string, value: Uint8Array): number {
@@ -41,6 +42,5 @@ function checksum(key: string, value: Uint8Array): number {
 
 /** The store holds something that it was not given; `message` names it. */
 export function damaged(message: string, cause?: unknown): NodeError {
-  const hint = "keep the folder for examination; restore a backup or fetch the ledger again"
-  return new NodeError("STORE_DAMAGED", message, { cause, hint })
+  return new NodeError("STORE_DAMAGED", message, { cause })
 }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { Terminal } from "../../cli/terminal.ts"
+import { NodeError } from "../../node/errors.ts"
 import { widthOf } from "../../cli/width.ts"
 import { RecordedScreen } from "../support/screen.ts"
 
@@ -60,6 +61,18 @@ describe("a progress line", () => {
       progress.end()
       expect(out.text + errors.text).toBe("")
     }
+  })
+})
+
+describe("a failure", () => {
+  it("of the store advises against older copies, as OPERATIONS does", async () => {
+    const { errors, terminal } = terminalOn({})
+    expect(await terminal.failure(new NodeError("STORE_DAMAGED", "block 2 is wrong"))).toBe(4)
+    expect(errors.text.split("\n").slice(0, 2)).toEqual([
+      "tarbarta: error: block 2 is wrong",
+      "tarbarta: hint: keep the home as it is for inspection, and do not start an older copy of " +
+        'it; see docs/OPERATIONS.md, "Damaged store"',
+    ])
   })
 })
 

@@ -160,6 +160,11 @@ describe("a damaged or foreign store", () => {
     const former = sealValue("\0format", Uint8Array.of(1))
     await tamper(path, async (level) => level.put("\0format", former))
     await expect(openDatabase({ path, reserve })).rejects.toMatchObject({ code: "STORE_VERSION" })
+    await tamper(path, async (level) => level.put("\0format", Uint8Array.of(1, 2, 3, 4, 5)))
+    await expect(openDatabase({ path, reserve })).rejects.toMatchObject({
+      code: "STORE_DAMAGED",
+      message: 'value of "format": it does not match its checksum',
+    })
     await tamper(path, async (level) => {
       await level.del("\0format")
     })
