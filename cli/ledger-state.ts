@@ -40,6 +40,8 @@ export function quorumLine(terminal: Terminal, status: LedgerStatus): string {
   if (isMet && views > 0) return `${counted}: ${terminal.say("quorum.vain", { views })}`
   const spare = heard - needed
   if (!isMet) return `${counted}: ${terminal.say("quorum.missing", { missing: -spare })}`
+  // Whoever is linked may still be silent: only a validator that votes hears who votes.
+  if (!isHearing(vote)) return `${counted}: ${terminal.say("quorum.links")}`
   const meaning = spare > 0 ? "quorum.spare" : "quorum.tight"
   return `${counted}: ${terminal.say(meaning, { spare })}`
 }

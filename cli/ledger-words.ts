@@ -34,6 +34,7 @@ export const LEDGER_ENGLISH = {
   "quorum.reach": "{heard} of {count} validators are in reach of this node; {needed} are needed",
   "quorum.spare": "the ledger goes on, and can bear the loss of {spare} more",
   "quorum.tight": "the ledger goes on, and can bear no further loss",
+  "quorum.links": "enough if they vote; this node hears no votes and cannot tell",
   "quorum.vain": "enough, but nothing has become final in {views} views",
   "quorum.alone": "there is one validator: the ledger goes on while it runs",
   "quorum.gone":
@@ -121,6 +122,7 @@ export const LEDGER_BENGALI: Record<keyof typeof LEDGER_ENGLISH, string> = {
   "quorum.reach": "{count} যাচাইকারীর মধ্যে {heard}টির সাথে এই নোডের সংযোগ আছে; {needed}টি দরকার",
   "quorum.spare": "লেজার চলছে, আরও {spare}টি হারালেও চলবে",
   "quorum.tight": "লেজার চলছে, কিন্তু আর একটিও হারালে চলবে না",
+  "quorum.links": "তারা ভোট দিলে যথেষ্ট; এই নোড ভোট শোনে না, তাই জানে না",
   "quorum.vain": "সংখ্যায় যথেষ্ট, কিন্তু {views}টি পালায় কিছুই চূড়ান্ত হয়নি",
   "quorum.alone": "যাচাইকারী একটিই: যতক্ষণ সেটি চলে, লেজার চলে",
   "quorum.gone":

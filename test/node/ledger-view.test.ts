@@ -67,6 +67,14 @@ describe("the ledger's state", () => {
     expect(statesOf(mission)).toEqual(["up", "up", "up", "up"])
     expect(mission).toMatchObject({ isValidator: false, finalView: status.finalView })
     expect([mission.vote, mission.view]).toEqual([undefined, undefined])
+    expect(quorumLine(english, status)).toContain("the ledger goes on, and can bear the loss of 1")
+    // Links are all that it knows of, whether its own entries become final or not.
+    for (const one of [mission, { ...mission, pending: 1 }]) {
+      expect(quorumLine(english, one)).toMatch(
+        /^4 of 4 .* enough if they vote; this node hears no votes/,
+      )
+      expect(quorumLine(bengali, one)).not.toContain("লেজার চলছে")
+    }
     expect(ledgerWarnings(mission)).toEqual([])
   })
 
