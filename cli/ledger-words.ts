@@ -22,12 +22,13 @@ export const LEDGER_ENGLISH = {
   "ledger.idle": "final and idle: nothing of this node waits",
   "ledger.empty": "there is no block yet",
   "ledger.works": "entries of this node that wait for the next block: {count}",
-  "ledger.stands": "stands still: too few validators are heard. Entries that wait: {count}",
+  "ledger.stands":
+    "stands still: too few validators are heard. Entries of this node that wait: {count}",
   "ledger.cut":
-    "nothing new comes while too few validators are in reach. Entries that wait: {count}",
+    "nothing new comes while too few validators are in reach. Entries of this node that wait: {count}",
   "ledger.behind": "catching up: this copy reaches {height} of {seen}",
   "ledger.vain":
-    "nothing becomes final though a quorum votes: {views} views have passed since the last final block, so blocks do not get through in time. See to the lines between the validators. Entries that wait: {count}",
+    "nothing becomes final though a quorum votes: {views} views have passed since the last final block, so blocks do not get through in time. See to the lines between the validators. Entries of this node that wait: {count}",
   "ledger.height": "{height} (highest known: {seen})",
   "ledger.views": "{final} (now in view {view})",
   "quorum.heard": "{heard} of {count} validators are heard; {needed} are needed",
@@ -111,11 +112,12 @@ export const LEDGER_BENGALI: Record<keyof typeof LEDGER_ENGLISH, string> = {
   "ledger.idle": "সব চূড়ান্ত, কাজ নেই: এই নোডের কিছুই অপেক্ষায় নেই",
   "ledger.empty": "এখনও কোনো ব্লক নেই",
   "ledger.works": "এই নোডের যত ভুক্তি পরের ব্লকের অপেক্ষায়: {count}",
-  "ledger.stands": "থেমে আছে: অতি অল্প যাচাইকারীর সাড়া মিলছে। অপেক্ষমাণ ভুক্তি: {count}",
-  "ledger.cut": "অতি অল্প যাচাইকারীর সাথে সংযোগ আছে, তাই নতুন কিছু আসছে না। অপেক্ষমাণ ভুক্তি: {count}",
+  "ledger.stands": "থেমে আছে: অতি অল্প যাচাইকারীর সাড়া মিলছে। এই নোডের অপেক্ষমাণ ভুক্তি: {count}",
+  "ledger.cut":
+    "অতি অল্প যাচাইকারীর সাথে সংযোগ আছে, তাই নতুন কিছু আসছে না। এই নোডের অপেক্ষমাণ ভুক্তি: {count}",
   "ledger.behind": "এগিয়ে আসছে: এই অনুলিপি {seen}-এর মধ্যে {height} পর্যন্ত",
   "ledger.vain":
-    "কোরাম ভোট দিলেও কিছুই চূড়ান্ত হচ্ছে না: শেষ চূড়ান্ত ব্লকের পর {views}টি পালা গেছে, অর্থাৎ ব্লক সময়মতো পৌঁছাচ্ছে না। যাচাইকারীদের মধ্যকার লাইন দেখুন। অপেক্ষমাণ ভুক্তি: {count}",
+    "কোরাম ভোট দিলেও কিছুই চূড়ান্ত হচ্ছে না: শেষ চূড়ান্ত ব্লকের পর {views}টি পালা গেছে, অর্থাৎ ব্লক সময়মতো পৌঁছাচ্ছে না। যাচাইকারীদের মধ্যকার লাইন দেখুন। এই নোডের অপেক্ষমাণ ভুক্তি: {count}",
   "ledger.height": "{height} (জানা সর্বোচ্চ: {seen})",
   "ledger.views": "{final} (এখন পালা {view})",
   "quorum.heard": "{count} যাচাইকারীর মধ্যে {heard}টির সাড়া মিলছে; {needed}টি দরকার",
