@@ -19,6 +19,7 @@ export type NodeCode =
   | "KEYSTORE_PARAMETERS"
   | "PASSPHRASE_MISSING"
   | "FILE_UNREADABLE"
+  | "FILE_UNWRITABLE"
   | "FILE_PERMISSIONS"
   | "FILE_TEXT"
   // store

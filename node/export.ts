@@ -6,19 +6,21 @@
  * point leaves the former publication whole, and the next one repairs what lies beyond it.
  */
 
-import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises"
+import { access, constants, mkdir, readdir, readFile, rm, stat } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { bytesToHex } from "@noble/hashes/utils.js"
 import { parseCheckpoint } from "../ledger/checkpoint.ts"
 import { parseNote } from "../ledger/note.ts"
 import { formatTilePath, parseTilePath, type TileName } from "../ledger/tile-path.ts"
-import { HASH_BYTES, PUBLISHED_FILES_WRITING_MAX, TILE_WIDTH } from "../protocol/limits.ts"
 import { TarbartaError } from "../protocol/errors.ts"
+import { HASH_BYTES, PUBLISHED_FILES_WRITING_MAX, TILE_WIDTH } from "../protocol/limits.ts"
 import { NodeError } from "./errors.ts"
 import { PUBLIC_FILE_MODE, replaceFile, systemCode, systemReason } from "./store/file.ts"
 import { partialNames, readPublication, type PublishedFile } from "./store/publication.ts"
 
 const MISSIONS_FILE = "checkpoint.missions"
+
+const FOLDER_HINT = "name a folder that is new or empty, or that holds an earlier export"
 
 /** What a folder holds already. */
 export interface Published {
@@ -39,15 +41,32 @@ export interface Exported {
 }
 
 /**
+ * Makes the folder of an export where there is none, but none above it: a path with a slip in it
+ * should not become a tree of folders.
+ *
+ * @throws NodeError `FILE_UNWRITABLE` when it cannot be made, is a file, or takes no files.
+ */
+export async function prepareFolder(folder: string): Promise<void> {
+  try {
+    await makeFolder(folder)
+    // With a slash behind it a file is refused, too.
+    await access(join(folder, "/"), constants.W_OK | constants.X_OK)
+  } catch (cause) {
+    throw unwritable(folder, cause)
+  }
+}
+
+/**
  * Looks at a folder; undefined where nothing was published.
  *
- * @throws NodeError `FILE_UNREADABLE`; LedgerError `CHECKPOINT_INVALID`, `NOTE_INVALID` for a file
+ * @throws NodeError `FILE_UNREADABLE`; TarbartaError `CHECKPOINT_INVALID`, `NOTE_INVALID` for a file
  * named checkpoint that is none.
  */
 export async function publishedIn(folder: string): Promise<Published | undefined> {
-  const text = await readText(folder, "checkpoint")
+  const path = join(folder, "checkpoint")
+  const text = await readText(path)
   if (text === undefined) return undefined
-  const { size, root } = headOf(text)
+  const { size, root } = formerHead(path, text)
   const full = Math.floor(size / TILE_WIDTH)
   let bundles = 0
   while (bundles < full && (await isWhole(folder, bundles))) bundles += 1
@@ -56,7 +75,7 @@ export async function publishedIn(folder: string): Promise<Published | undefined
 
 /** Size of the missions' checkpoint in a folder; 0 for none, or one to be written anew. */
 async function missionsIn(folder: string): Promise<number> {
-  const text = await readText(folder, MISSIONS_FILE)
+  const text = await readText(join(folder, MISSIONS_FILE))
   try {
     return text === undefined ? 0 : headOf(text).size
   } catch (error) {
@@ -65,12 +84,13 @@ async function missionsIn(folder: string): Promise<number> {
   }
 }
 
-async function readText(folder: string, name: string): Promise<string | undefined> {
+async function readText(path: string): Promise<string | undefined> {
   try {
-    return await readFile(join(folder, name), "utf8")
+    return await readFile(path, "utf8")
   } catch (cause) {
     if (systemCode(cause) === "ENOENT") return undefined
-    throw unwritable(folder, cause)
+    const message = `${path}: cannot be read: ${reasonOf(cause)}`
+    throw new NodeError("FILE_UNREADABLE", message, { cause, hint: FOLDER_HINT })
   }
 }
 
@@ -78,7 +98,7 @@ async function readText(folder: string, name: string): Promise<string | undefine
  * Writes the files of a stream into a folder. A missions' checkpoint that is there stays, with the
  * right edge of its tree, until a larger one comes.
  *
- * @throws NodeError `FILE_UNREADABLE` when the folder cannot be written; what the stream throws
+ * @throws NodeError `FILE_UNWRITABLE` when the folder cannot be written; what the stream throws
  * passes through.
  */
 export async function writePublication(
@@ -86,6 +106,7 @@ export async function writePublication(
   chunks: AsyncIterable<Uint8Array>,
   onBundle: (number: number) => void,
 ): Promise<Exported> {
+  await prepareFolder(folder)
   const writer = new Writer(folder)
   const filled: TileName[] = []
   const parts = new Set<string>()
@@ -142,7 +163,8 @@ async function removeParts(
     names = await readdir(join(folder, prefix))
   } catch (cause) {
     if (systemCode(cause) === "ENOENT") return
-    throw unwritable(join(folder, prefix), cause)
+    const path = join(folder, prefix)
+    throw new NodeError("FILE_UNREADABLE", `${path}: cannot be read: ${reasonOf(cause)}`, { cause })
   }
   const gone = names.filter((name) => !kept.has(`${prefix}/${name}`))
   const paths = gone.length === names.length ? [prefix] : gone.map((name) => join(prefix, name))
@@ -152,6 +174,8 @@ async function removeParts(
 /** Writes a few files at the same time; the first failure ends it. */
 class Writer {
   readonly #folder: string
+  /** Folders that are there. */
+  readonly #made = new Set<string>()
   readonly #writing = new Set<Promise<void>>()
   #failure: { readonly error: unknown } | undefined
 
@@ -163,7 +187,7 @@ class Writer {
   async add(file: PublishedFile): Promise<void> {
     while (this.#writing.size >= PUBLISHED_FILES_WRITING_MAX) await Promise.race(this.#writing)
     this.#check()
-    const work: Promise<void> = write(this.#folder, file)
+    const work: Promise<void> = this.#write(file)
       .catch((error: unknown) => {
         this.#failure ??= { error }
       })
@@ -175,6 +199,30 @@ class Writer {
   async settled(): Promise<void> {
     await Promise.all(this.#writing)
     this.#check()
+  }
+
+  async #write({ path, bytes }: PublishedFile): Promise<void> {
+    const target = join(this.#folder, path)
+    try {
+      await this.#makeFolders(dirname(path))
+      await replaceFile(target, bytes, PUBLIC_FILE_MODE)
+    } catch (cause) {
+      throw unwritable(target, cause)
+    }
+  }
+
+  /**
+   * From the named folder downwards, one at a time: where the system says that a folder which is
+   * there is not, as in /proc, `mkdir` with `recursive` never returns.
+   */
+  async #makeFolders(inside: string): Promise<void> {
+    let path = this.#folder
+    for (const name of ["", ...inside.split("/")]) {
+      path = join(path, name)
+      if (this.#made.has(path)) continue
+      await makeFolder(path)
+      this.#made.add(path)
+    }
   }
 
   #check(): void {
@@ -191,13 +239,23 @@ function headOf(text: string): { size: number; root: string } {
   return { size, root: bytesToHex(root) }
 }
 
-async function write(folder: string, { path, bytes }: PublishedFile): Promise<void> {
-  const target = join(folder, path)
+/** The head of what was exported before; a file of that name which is no checkpoint is foreign. */
+function formerHead(path: string, text: string): ReturnType<typeof headOf> {
   try {
-    await mkdir(dirname(target), { recursive: true })
-    await replaceFile(target, bytes, PUBLIC_FILE_MODE)
+    return headOf(text)
   } catch (cause) {
-    throw unwritable(target, cause)
+    if (!(cause instanceof TarbartaError)) throw cause
+    const message = `${path}: no checkpoint of a ledger: ${cause.message}`
+    throw new TarbartaError(cause.code, message, { cause, hint: FOLDER_HINT })
+  }
+}
+
+/** One folder; it may be there. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path)
+  } catch (cause) {
+    if (systemCode(cause) !== "EEXIST") throw cause
   }
 }
 
@@ -214,5 +272,24 @@ async function isWhole(folder: string, number: number): Promise<boolean> {
 
 function unwritable(path: string, cause: unknown): NodeError {
   if (cause instanceof NodeError) return cause
-  return new NodeError("FILE_UNREADABLE", `${path}: ${systemReason(cause)}`, { cause })
+  const isAbove = systemCode(cause) === "ENOENT"
+  const hint = isAbove ? "make the folder above it first, or name another" : FOLDER_HINT
+  const message = `${path}: cannot be written: ${reasonOf(cause)}`
+  return new NodeError("FILE_UNWRITABLE", message, { cause, hint })
+}
+
+/** What the system said, in words where there are any. */
+function reasonOf(cause: unknown): string {
+  const reason = systemReason(cause)
+  return REASONS[reason] ?? reason
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: "not permitted",
+  EPERM: "not permitted",
+  EROFS: "the disk is read-only",
+  ENOSPC: "the disk is full",
+  ENOENT: "there is no folder above it",
+  ENOTDIR: "expected a folder, got a file",
+  EISDIR: "expected a file, got a folder",
 }

@@ -39,7 +39,7 @@ Check it on any machine: tarbarta audit verify 4f2a91c0.tlog-proof --network net
   act(proof, program, writeProof)
   const exported = ledger
     .command("export")
-    .argument("<dir>", "the folder to publish; it is made where there is none")
+    .argument("<dir>", "the folder to publish; made where there is none, not those above it")
     .description("write the ledger as static files that tools of others verify")
     .addHelpText(
       "after",
@@ -104,10 +104,11 @@ async function writeProof(
 
 async function exportLedger(session: Session, _: object, folder: string): Promise<void> {
   const { terminal } = session
-  const { publishedIn, writePublication } = await import("../../node/export.ts")
+  const { prepareFolder, publishedIn, writePublication } = await import("../../node/export.ts")
+  await prepareFolder(folder)
+  const before = await publishedIn(folder)
   const client = await session.client()
   const { entries } = await client.ledgerStatus()
-  const before = await publishedIn(folder)
   const progress = terminal.progress("busy.export")
   const exported = await writePublication(folder, await client.publication(before), (bundle) =>
     progress.update((bundle + 1) * TILE_WIDTH, entries),

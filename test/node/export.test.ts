@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { describe, expect, it } from "vitest"
-import { publishedIn, writePublication, type Exported } from "../../node/export.ts"
+import { prepareFolder, publishedIn, writePublication, type Exported } from "../../node/export.ts"
 import { publicationChunks, publishedFiles } from "../../node/store/publication.ts"
 import type { Tiles } from "../../node/store/tiles.ts"
 import {
@@ -151,5 +151,43 @@ describe("an export", () => {
     expect(await publishedIn(folder)).toBeUndefined()
     await mkdir(join(folder, "checkpoint"))
     await expect(publishedIn(folder)).rejects.toMatchObject({ code: "FILE_UNREADABLE" })
+  })
+
+  it("makes its folder and none above it, and says why where it cannot be written", async () => {
+    const folder = await temporaryFolder()
+    await prepareFolder(join(folder, "new"))
+    await prepareFolder(join(folder, "new"))
+    expect(await readdir(folder)).toEqual(["new"])
+    await writeFile(join(folder, "file"), "x")
+    const asFile = join(folder, "file")
+    const cases: [string, string][] = [
+      [asFile, "expected a folder, got a file"],
+      [join(asFile, "below"), "expected a folder, got a file"],
+      [join(folder, "none", "below"), "there is no folder above it"],
+      // A folder that is there, in which the system says there is none.
+      ["/proc/export", "there is no folder above it"],
+    ]
+    const tiles = await makeTiles(300)
+    for (const [path, why] of cases) {
+      const refusal = {
+        code: "FILE_UNWRITABLE",
+        message: expect.stringContaining(`: cannot be written: ${why}`) as string,
+        hint: expect.stringMatching(/^(name|make) /) as string,
+      }
+      await expect(prepareFolder(path)).rejects.toMatchObject(refusal)
+      const chunks = publicationChunks(await filesOf(tiles, 300, 0))
+      const writing = writePublication(path, chunks, () => undefined)
+      await expect(writing).rejects.toMatchObject(refusal)
+    }
+  })
+
+  it("names a file called checkpoint that is none", async () => {
+    const folder = await temporaryFolder()
+    await writeFile(join(folder, "checkpoint"), "a page of somebody else's site")
+    await expect(publishedIn(folder)).rejects.toMatchObject({
+      code: "NOTE_INVALID",
+      message: expect.stringContaining(join(folder, "checkpoint")) as string,
+      hint: expect.stringContaining("earlier export") as string,
+    })
   })
 })
