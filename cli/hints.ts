@@ -1,7 +1,9 @@
 /** What to do about a refusal, for codes whose place of origin does not say it itself. */
 
 const HINTS: Readonly<Record<string, string>> = {
-  CABLE_UNKNOWN: "`tarbarta cable inbox` lists what came in, with --sent what went out",
+  CABLE_UNKNOWN:
+    "`tarbarta cable inbox` lists what came in, with --sent what went out; " +
+    "`tarbarta hotline list` shows the signals",
   CABLE_REFUSED:
     "the others get it; if the reason can be mended, send it anew to those who refused",
   CABLE_TOO_LARGE: "nothing was sent; send it in parts, or with a lower precedence",
@@ -18,8 +20,11 @@ const HINTS: Readonly<Record<string, string>> = {
   STORE_DAMAGED:
     "keep the home as it is for inspection, and do not start an older copy of it; " +
     'see docs/OPERATIONS.md, "Damaged store"',
-  PROOF_PENDING: "the next checkpoint takes seconds; try again",
-  CHECKPOINT_PENDING: "it needs a first block, and a validator in reach; try again",
+  PROOF_PENDING:
+    "the next checkpoint takes seconds; try again. If it stays: `tarbarta ledger status`",
+  CHECKPOINT_PENDING:
+    "it needs a first block, and a validator in reach; try again. " +
+    "If it stays: `tarbarta ledger status`",
   GOVERNANCE_REFUSED: "nothing was changed; `tarbarta mission list` shows the missions as they are",
   GENESIS_INVALID: "take the genesis file that headquarters gave out",
   FOUNDING_INVALID: "nothing was made; every invited mission brings one founding record",

@@ -1,6 +1,10 @@
 /** Values of options: lists, numbers, words of a set, officers. A wrong one is a usage error. */
 
 import { InvalidArgumentError } from "commander"
+import { ID_PREFIX_DIGITS_MIN } from "../protocol/limits.ts"
+import { CliError } from "./errors.ts"
+
+const ID_DIGITS = 64
 
 /** `LON,DEL` or the option given several times. */
 export function list(value: string, before: readonly string[] | undefined): readonly string[] {
@@ -16,6 +20,19 @@ export function missions(value: string, before: readonly string[] | undefined): 
 /** The option given several times; commas stay. */
 export function several(value: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), value]
+}
+
+/**
+ * The beginning of an ID. Commander would name the argument; an officer knows it as the ID that
+ * lists show.
+ */
+export function idDigits(value: string): string {
+  const isHex = /^[0-9a-f]+$/i.test(value)
+  if (isHex && value.length >= ID_PREFIX_DIGITS_MIN && value.length <= ID_DIGITS) return value
+  const message = `${value}: expected an ID, its first ${ID_PREFIX_DIGITS_MIN} digits (0-9, a-f) or more`
+  throw new CliError("USAGE", message, {
+    hint: "`tarbarta cable inbox`, with --sent too, and `tarbarta hotline list` show the IDs",
+  })
 }
 
 /** A whole number from 1 on. */

@@ -15,7 +15,7 @@ import { CLASSIFICATIONS, KINDS, PRECEDENCES } from "../../protocol/words.ts"
 import { CliError } from "../errors.ts"
 import { decodeText, readBytes, readInput } from "../files.ts"
 import { watch, type Watching } from "../follow.ts"
-import { given, list, missions, oneOf, seconds, several } from "../options.ts"
+import { given, idDigits, list, missions, oneOf, seconds, several } from "../options.ts"
 import { act, type Program, type Session } from "../session.ts"
 import { pad } from "../width.ts"
 
@@ -59,7 +59,7 @@ export function sendCommand(program: Program): Command {
     .option("--caveat <TEXT>", "handling caveat; may be repeated", several)
     .option("--subject <TEXT>", "subject line")
     .option("--text <TEXT>", "the text itself, instead of a file")
-    .option("--reply-to <ID>", "the cable that this one answers")
+    .option("--reply-to <ID>", "the cable that this one answers", idDigits)
     .option("--ref <TEXT>", "reference line; may be repeated", several)
     .option("--code <CODES>", "subject codes", list)
     .option("--origin-ref <TEXT>", "the originator's own number")
@@ -170,8 +170,11 @@ async function follow(session: Session, watching: Watching, queued: CableQueued)
   terminal.json({ ...queued, status })
   const id = queued.id.slice(0, 8)
   if (isTimedOut) {
+    const hint = status.addressees.every(isEnded)
+      ? "it waits for the ledger alone, and nothing is lost; `tarbarta ledger status` tells why"
+      : `it stays queued until it arrives; \`tarbarta cable status ${id}\` tells`
     throw new CliError("TIMED_OUT", `cable ${id}: ${reached(status)} when the time was up`, {
-      hint: `it stays queued until it arrives; \`tarbarta cable status ${id}\` tells`,
+      hint,
     })
   }
   const refused = status.addressees.filter((one) => one.state === "refused")

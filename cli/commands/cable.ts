@@ -3,7 +3,7 @@
 import { Command } from "commander"
 import type { Cable, CableStatus, CableSummary } from "../../node/api/shapes.ts"
 import { act, type Program, type Session } from "../session.ts"
-import { count } from "../options.ts"
+import { count, idDigits } from "../options.ts"
 import { writeBytes } from "../files.ts"
 import { sendCommand } from "./cable-send.ts"
 
@@ -28,18 +28,18 @@ export function cableCommand(program: Program): Command {
   act(inbox, program, listCables)
   const read = cable
     .command("read")
-    .argument("<id>", "its ID, or the first 6 digits or more")
+    .argument("<id>", "its ID, or the first 6 digits or more", idDigits)
     .description("show a cable; it counts as read from then on")
     .option("--envelope <FILE>", "write the envelope as it was received, for an audit")
   act(read, program, readCable)
   const status = cable
     .command("status")
-    .argument("<id>", "its ID, or the first 6 digits or more")
+    .argument("<id>", "its ID, or the first 6 digits or more", idDigits)
     .description("show how far a cable has come")
   act(status, program, showStatus)
   const ack = cable
     .command("ack")
-    .argument("<id>", "its ID, or the first 6 digits or more")
+    .argument("<id>", "its ID, or the first 6 digits or more", idDigits)
     .description("tell the sender that a cable was acted on")
     .option("--officer <NAME>", "who acted")
   act(ack, program, acknowledge)

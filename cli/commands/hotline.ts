@@ -11,7 +11,7 @@ import {
 } from "../../protocol/words.ts"
 import { CliError } from "../errors.ts"
 import { watch, type Watching } from "../follow.ts"
-import { count, given, missions, oneOf, seconds } from "../options.ts"
+import { count, given, idDigits, missions, oneOf, seconds } from "../options.ts"
 import { act, type Program, type Session } from "../session.ts"
 import { watchCommand } from "./hotline-watch.ts"
 
@@ -41,7 +41,7 @@ export function hotlineCommand(program: Program): Command {
   hotline.addCommand(watchCommand(program))
   const ack = hotline
     .command("ack")
-    .argument("<id>", "its ID, or the first 6 digits or more")
+    .argument("<id>", "its ID, or the first 6 digits or more", idDigits)
     .description("take a signal: its caller sees your name at once")
     .requiredOption("--officer <NAME>", "who takes it")
   act(ack, program, acknowledge)

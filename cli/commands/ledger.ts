@@ -4,6 +4,7 @@ import { Command, Option } from "commander"
 import { TILE_WIDTH } from "../../protocol/limits.ts"
 import { CliError } from "../errors.ts"
 import { refuseFolder, writeBytes } from "../files.ts"
+import { idDigits } from "../options.ts"
 import { act, type Program, type Session } from "../session.ts"
 import { evidenceCommand, statusCommand } from "./ledger-status.ts"
 import { watchCommand } from "./ledger-watch.ts"
@@ -26,7 +27,7 @@ export function ledgerCommand(program: Program): Command {
   act(verify, program, verifyLedger)
   const proof = ledger
     .command("proof")
-    .argument("<id>", "its ID, or the first 6 digits or more")
+    .argument("<id>", "its ID, or the first 6 digits or more", idDigits)
     .description("write the proof that a cable or signal stands on the ledger")
     .option("--out <FILE>", "where to write it (default: the ID's beginning with .tlog-proof)")
     .addHelpText(

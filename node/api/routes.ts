@@ -327,10 +327,8 @@ async function wholeId(
     throw new NodeError("API_REQUEST", `id ${prefix}: several begin so, expected more digits`)
   }
   if (id === undefined) {
-    const isSignal = kinds.length === 1 && kinds[0] === "signal"
-    throw isSignal
-      ? new NodeError("SIGNAL_UNKNOWN", `no signal ${prefix}`)
-      : new NodeError("CABLE_UNKNOWN", `no cable ${prefix}`)
+    const code = kinds.includes("cable") ? "CABLE_UNKNOWN" : "SIGNAL_UNKNOWN"
+    throw new NodeError(code, `no ${kinds.join(" or ")} ${prefix}`)
   }
   return id
 }

@@ -49,10 +49,16 @@ describe("a node refuses, and the command says what to do:", () => {
   it("an id that is short, unknown, no id at all, or of a cable that went the other way", async () => {
     const [cable] = await dac.client.cables({ box: "sent" })
     const id = cable?.id ?? ""
-    expect(await refused(dac, "cable", "read", id.slice(0, 5))).toEqual([
-      "tarbarta: error: id: expected at least 6 hex digits, got 5",
-    ])
-    expect((await refused(dac, "cable", "read", "no-such-id"))[0]).toContain("expected hex digits")
+    for (const words of [
+      ["cable", "read", id.slice(0, 5)],
+      ["ledger", "proof", "zzzz"],
+      ["cable", "send", "--to", "LON", "--text", "x", "--reply-to", "no-such-id"],
+    ]) {
+      const { exit, stderr } = await runCommand(["--home", dac.home, ...words])
+      expect(exit).toBe(2)
+      expect(stderr).toContain(`${words.at(-1)}: expected an ID, its first 6 digits`)
+      expect(stderr).toContain("hint: `tarbarta cable inbox`")
+    }
     const unknown = id.startsWith("000000") ? "111111" : "000000"
     for (const noun of [
       ["cable", "read"],
@@ -60,8 +66,10 @@ describe("a node refuses, and the command says what to do:", () => {
       ["ledger", "proof"],
     ]) {
       const [error, hint] = await refused(dac, ...noun, unknown)
-      expect(error).toBe(`tarbarta: error: no cable ${unknown}`)
+      const kinds = noun[0] === "ledger" ? "cable or signal" : "cable"
+      expect(error).toBe(`tarbarta: error: no ${kinds} ${unknown}`)
       expect(hint).toContain("`tarbarta cable inbox`")
+      expect(hint).toContain("`tarbarta hotline list`")
     }
     const [error, hint] = await refused(dac, "cable", "ack", id)
     expect(error).toContain("no received cable")

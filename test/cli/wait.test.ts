@@ -32,6 +32,22 @@ describe("cable send --wait", () => {
     })
   })
 
+  it("whose time is up names what it waits for: the addressee, or the ledger alone", async () => {
+    const { home, service } = await startApi()
+    service.isQuick = false
+    const words = ["cable", "send", "--to", "LON", "--text", "x", "--wait"]
+    const queued = await runCommand(home, [...words, "0.1"])
+    expect(queued.errors).toContain("delivered to 0 of 1, not registered")
+    expect(queued.errors).toContain("hint: it stays queued until it arrives")
+    const second = idOf("cable 2")
+    service.steps.push(() => service.progress(second, "LON", "delivered"))
+    const delivered = await runCommand(home, [...words, "2"])
+    expect(delivered.errors).toContain("delivered to 1 of 1, not registered")
+    expect(delivered.errors).toContain("hint: it waits for the ledger alone")
+    expect(delivered.errors).toContain("`tarbarta ledger status`")
+    expect([queued.exit, delivered.exit]).toEqual([5, 5])
+  })
+
   it("ends with 4 and the reason when an addressee refuses", async () => {
     const { home, service } = await startApi()
     service.isQuick = false
