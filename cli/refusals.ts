@@ -15,6 +15,7 @@ const BENGALI: Readonly<Record<string, string>> = {
   FILE_UNREADABLE: "ফাইলটি পড়া যায়নি",
   FILE_UNWRITABLE: "ফাইলটি লেখা যায়নি",
   FILE_TOO_LARGE: "ফাইলটি অতি বড়",
+  FILE_KIND: "ফাইলটি কোনো প্রমাণ, লেজারের অনুলিপি বা খাম নয়",
   TEXT_NOT_UTF8: "পাঠ্যটি শুদ্ধ UTF-8 নয়; কিছুই পাঠানো হয়নি",
   TEXT_MISSING: "কোনো পাঠ্য দেওয়া হয়নি",
   PASSPHRASE_MISSING: "গুপ্তবাক্য দেওয়া হয়নি",

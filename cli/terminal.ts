@@ -183,8 +183,12 @@ export class Terminal {
     timer.unref()
     return {
       update: (done, total) => {
-        const percent = total > 0 ? Math.floor((100 * done) / total) : 0
-        state = `${this.number(done)}/${this.number(total)} (${this.number(percent)} %) `
+        // Of a file that is read to its end nobody knows how much there is.
+        const percent = total > 0 ? Math.floor((100 * done) / total) : undefined
+        state =
+          percent === undefined
+            ? `${this.number(done)} `
+            : `${this.number(done)}/${this.number(total)} (${this.number(percent)} %) `
       },
       end: () => {
         clearInterval(timer)

@@ -22,6 +22,7 @@ export type NodeCode =
   | "FILE_UNWRITABLE"
   | "FILE_PERMISSIONS"
   | "FILE_TEXT"
+  | "FILE_KIND"
   // store
   | "STORE_LOCKED"
   | "STORE_DAMAGED"

@@ -38,7 +38,8 @@ export interface VerifyFileOptions {
 }
 
 export interface VerifiedFile {
-  readonly kind: "proof" | "ledger" | "envelope"
+  /** What the file begins as. */
+  readonly kind: "proof" | "ledger" | "envelope" | "unknown"
   readonly ok: boolean
   readonly network: string
   /** What the file shows, in the order in which it is told. */
@@ -50,6 +51,11 @@ export interface VerifiedFile {
 type Facts = Record<string, string | number | boolean>
 
 const suite = nativeSuite
+/** Of a copy (PROTOCOL §5.8): an array of ten, and a byte string that needs two bytes of length. */
+const ENVELOPE_START = [0x8a, 0x59]
+const KIND_HINT = {
+  hint: "name what `ledger proof`, `ledger verify --save` or `cable read --envelope` wrote",
+}
 
 /**
  * Verifies a file against a network.
@@ -66,7 +72,8 @@ export async function verifyFile(options: VerifyFileOptions): Promise<VerifiedFi
   try {
     if (kind === "ledger") await checkLedger(options, options.file, genesis, facts)
     else if (kind === "proof") await checkProof(options, genesis, founding, facts)
-    else await checkEnvelope(options, genesis, founding, facts)
+    else if (kind === "envelope") await checkEnvelope(options, genesis, founding, facts)
+    else throw new NodeError("FILE_KIND", "this is no proof, ledger copy or envelope", KIND_HINT)
     return { ...report, ok: true, facts }
   } catch (error) {
     if (!(error instanceof TarbartaError) || error.code === "FILE_UNREADABLE") throw error
@@ -82,12 +89,13 @@ export async function verifyFile(options: VerifyFileOptions): Promise<VerifiedFi
 }
 
 async function kindOf(path: string): Promise<VerifiedFile["kind"]> {
-  const opening = new TextDecoder("latin1").decode(await readHead(path))
+  const head = await readHead(path)
+  const opening = new TextDecoder("latin1").decode(head)
   if (opening.startsWith(new TextDecoder("latin1").decode(labelBytes(LABELS.ledgerCopy)))) {
     return "ledger"
   }
-  // Every other file is taken for an envelope.
-  return opening.startsWith(PROOF_START) ? "proof" : "envelope"
+  if (opening.startsWith(PROOF_START)) return "proof"
+  return ENVELOPE_START.every((byte, index) => head[index] === byte) ? "envelope" : "unknown"
 }
 
 /** The first bytes of a file. */

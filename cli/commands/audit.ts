@@ -3,6 +3,7 @@
 import { Command } from "commander"
 import { CliError } from "../errors.ts"
 import { act, type Program, type Session } from "../session.ts"
+import type { Terminal } from "../terminal.ts"
 import type { Word } from "../words.ts"
 
 interface VerifyOptions {
@@ -13,7 +14,7 @@ interface VerifyOptions {
 /** What a verification tells, in the words of the catalogue. */
 const FACTS = {
   file: "label.file",
-  fingerprint: "label.fingerprint",
+  fingerprint: "label.networkFingerprint",
   submitter: "fact.submitter",
   serial: "fact.serial",
   entryIndex: "fact.entryIndex",
@@ -33,6 +34,9 @@ const FACTS = {
   bytes: "fact.bytes",
 } as const satisfies Record<string, Word>
 
+/** Facts that are times: in JSON as ISO 8601, for people as on cables. */
+const TIMES: readonly string[] = ["finalBy", "created"]
+
 function isFact(name: string): name is keyof typeof FACTS {
   return Object.hasOwn(FACTS, name)
 }
@@ -44,7 +48,10 @@ export function auditCommand(program: Program): Command {
     .argument("<file>", "what `ledger proof`, `ledger verify --save` or `cable read` wrote")
     .description("check a proof, a ledger copy or an envelope; nothing is sent anywhere")
     .requiredOption("--network <GENESIS>", "the genesis file of the network")
-    .option("--ledger <COPY>", "a ledger copy that an envelope's keys are looked up in")
+    .option(
+      "--ledger <COPY>",
+      "a ledger copy, for missions admitted later: their keys (envelopes) and codes (proofs)",
+    )
     .addHelpText(
       "after",
       `
@@ -76,15 +83,17 @@ async function verifyFile(session: Session, options: VerifyOptions, file: string
       hint: hint ?? "the file was altered, or it belongs to another network",
     })
   }
-  terminal.tell(`audit.${verified.kind}`)
+  if (verified.kind !== "unknown") terminal.tell(`audit.${verified.kind}`)
   terminal.pairs(
     Object.entries(verified.facts).map(([name, value]) => [
       isFact(name) ? terminal.say(FACTS[name]) : name,
-      typeof value === "string"
-        ? value
-        : typeof value === "number"
-          ? terminal.number(value)
-          : terminal.yesNo(value),
+      factIn(terminal, name, value),
     ]),
   )
+}
+
+function factIn(terminal: Terminal, name: string, value: string | number | boolean): string {
+  if (typeof value === "number") return terminal.number(value)
+  if (typeof value === "boolean") return terminal.yesNo(value)
+  return TIMES.includes(name) ? terminal.zulu(Date.parse(value)) : value
 }

@@ -55,6 +55,8 @@ describe("audit verify holds for", () => {
     expect(alone).toMatchObject({ exit: 0, stderr: "" })
     expect(alone.stdout).toMatch(/^the proof holds\n/)
     expect(alone.stdout).toMatch(/^Submitted by +mission 2 \(its code needs --ledger\)$/m)
+    expect(alone.stdout).toMatch(/^Network fingerprint( +\d{5}){5}$/m)
+    expect(alone.stdout).toMatch(/^Final by +\d{6}Z [A-Z]{3} \d\d$/m)
     expect(alone.stdout).toMatch(/^Cosigned by +\S+\/DAC(, \S+\/DAC \(ML-DSA-44\))?$/m)
     const { ok, kind, facts } = await report("good.proof", ...withLedger())
     expect({ ok, kind }).toEqual({ ok: true, kind: "proof" })
@@ -139,6 +141,18 @@ describe("audit verify is asked about files that are not what it takes them for:
       expect(ended).toMatchObject({ exit: 4, stdout: "" })
       expect(ended.stderr).toContain(message)
       expect(ended.stderr).not.toContain("    at ")
+    }
+  })
+
+  it("a file of no known kind is not called altered", async () => {
+    await writeFile(join(folder, "letter.txt"), "Dear colleague,\n")
+    await writeFile(join(folder, "empty"), "")
+    for (const file of ["letter.txt", "empty", "dac/network.genesis"]) {
+      const ended = await audit(file)
+      expect(ended).toMatchObject({ exit: 4, stdout: "" })
+      expect(ended.stderr).toContain("FILE_KIND: this is no proof, ledger copy or envelope")
+      expect(ended.stderr).toContain("hint: name what `ledger proof`")
+      expect(await report(file)).toMatchObject({ kind: "unknown", ok: false })
     }
   })
 

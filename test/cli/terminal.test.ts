@@ -37,6 +37,16 @@ describe("a progress line", () => {
     expect(out.text).toBe("")
   })
 
+  it("counts alone where nobody knows how much there is", () => {
+    const { errors, terminal } = terminalOn({})
+    const progress = terminal.progress("busy.verify")
+    progress.update(1_234, 0)
+    vi.advanceTimersByTime(1_000)
+    progress.end()
+    expect(errors.text).toContain("verifying … 1234 1 s")
+    expect(errors.text).not.toContain("%")
+  })
+
   it("is not there for work that is done within a second", async () => {
     const { errors, terminal } = terminalOn({})
     expect(await terminal.during("busy.keys", Promise.resolve(7))).toBe(7)
