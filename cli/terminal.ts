@@ -19,6 +19,9 @@ const FLEXIBLE_MIN = 12
 /** What takes longer is accompanied by a progress line. */
 const PROGRESS_AFTER_MS = 1_000
 const PROGRESS_EVERY_MS = 200
+const PROGRESS_CELLS_MAX = 60
+const BAR_CELLS_MIN = 5
+const BAR_CELLS_MAX = 10
 
 export interface Column {
   readonly head: Word
@@ -167,28 +170,28 @@ export class Terminal {
     if (this.#errors.isTTY === true) this.#errors.write("\u0007")
   }
 
-  /** Says on a terminal, after a second, that something is under way. */
-  progress(word: Word): Progress {
+  /** Says on a terminal, after a second, that something is under way; of what, where it counts. */
+  progress(word: Word, unit?: Word): Progress {
     if (this.#errors.isTTY !== true || this.isJson) return { update: () => {}, end: () => {} }
     const startedMs = performance.now()
-    let state = ""
+    let counted: readonly [done: number, total: number] | undefined
     let isShown = false
     const timer = setInterval(() => {
       const elapsedMs = performance.now() - startedMs
       if (elapsedMs < PROGRESS_AFTER_MS) return
       isShown = true
       const time = this.say("time.seconds", { count: Math.floor(elapsedMs / 1_000) })
-      this.#errors.write(`\r\u001b[K${this.say(word)} … ${state}${time}`)
+      const text =
+        counted === undefined || unit === undefined
+          ? `${this.say(word)} … ${time}`
+          : this.#counted(this.say(word), this.say(unit), time, ...counted)
+      // A line that the terminal breaks could not be wiped away.
+      this.#errors.write(`\r\u001b[K${cut(text, this.#progressCells())}`)
     }, PROGRESS_EVERY_MS)
     timer.unref()
     return {
       update: (done, total) => {
-        // Of a file that is read to its end nobody knows how much there is.
-        const percent = total > 0 ? Math.floor((100 * done) / total) : undefined
-        state =
-          percent === undefined
-            ? `${this.number(done)} `
-            : `${this.number(done)}/${this.number(total)} (${this.number(percent)} %) `
+        counted = [done, total]
       },
       end: () => {
         clearInterval(timer)
@@ -197,6 +200,25 @@ export class Terminal {
         this.#errors.write("\r\u001b[K")
       },
     }
+  }
+
+  /** Work that is counted, with a bar as long as there is room, where its end is known. */
+  #counted(work: string, unit: string, time: string, done: number, total: number): string {
+    // Of a file that is read to its end nobody knows how much there is.
+    if (total === 0) return `${work} ${this.say("progress.count", { done, unit, time })}`
+    const part = Math.min(1, done / total)
+    const values = { done: Math.min(done, total), total, unit, time }
+    const count = this.say("progress.part", values)
+    const room = this.#progressCells() - widthOf(`${work} [] ${count}`)
+    if (room < BAR_CELLS_MIN) return `${work} ${count}`
+    const cells = Math.min(BAR_CELLS_MAX, room)
+    const full = Math.floor(part * cells)
+    return `${work} [${"#".repeat(full)}${".".repeat(cells - full)}] ${count}`
+  }
+
+  #progressCells(): number {
+    const { columns = 0 } = this.#errors
+    return columns > 0 ? Math.min(PROGRESS_CELLS_MAX, columns - 1) : PROGRESS_CELLS_MAX
   }
 
   /** {@link progress} around one piece of work. */

@@ -195,6 +195,10 @@ const ENGLISH = {
   "busy.export": "publishing",
   "busy.stop": "waiting for the node to stop",
   "busy.start": "starting the node",
+  "progress.part": "{done} of {total} {unit}, {time} so far",
+  "progress.count": "{done} {unit}, {time} so far",
+  "unit.blocks": "blocks",
+  "unit.entries": "entries",
   warning: "warning",
   note: "note",
 } as const
@@ -381,6 +385,10 @@ const BENGALI: Record<Word, string> = {
   "busy.export": "প্রকাশ চলছে",
   "busy.stop": "নোড থামার অপেক্ষা",
   "busy.start": "নোড চালু হচ্ছে",
+  "progress.part": "{total} {unit}-এর {done}, {time}",
+  "progress.count": "{done} {unit}, {time}",
+  "unit.blocks": "ব্লক",
+  "unit.entries": "ভুক্তি",
   warning: "সতর্কতা",
   note: "দ্রষ্টব্য",
 }

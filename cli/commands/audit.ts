@@ -69,7 +69,7 @@ Exit code 0: it holds. Exit code 4: the line says what is wrong and where.
 async function verifyFile(session: Session, options: VerifyOptions, file: string): Promise<void> {
   const { terminal } = session
   const { verifyFile: verify } = await import("../../node/verify.ts")
-  const progress = terminal.progress("busy.verify")
+  const progress = terminal.progress("busy.verify", "unit.blocks")
   const verified = await verify({
     file,
     genesis: options.network,

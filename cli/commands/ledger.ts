@@ -62,7 +62,7 @@ async function verifyLedger(
   const isQuick = options.quick === true
   if (save !== undefined) await refuseFolder(save)
   const client = await session.client()
-  const progress = terminal.progress("busy.verify")
+  const progress = terminal.progress("busy.verify", "unit.blocks")
   const report = await client
     .verifyLedger(({ done, total }) => progress.update(done, total), { isQuick })
     .finally(() => progress.end())
@@ -110,7 +110,7 @@ async function exportLedger(session: Session, _: object, folder: string): Promis
   const before = await publishedIn(folder)
   const client = await session.client()
   const { entries } = await client.ledgerStatus()
-  const progress = terminal.progress("busy.export")
+  const progress = terminal.progress("busy.export", "unit.entries")
   const exported = await writePublication(folder, await client.publication(before), (bundle) =>
     progress.update((bundle + 1) * TILE_WIDTH, entries),
   ).finally(() => progress.end())

@@ -20,15 +20,16 @@ describe("a progress line", () => {
   beforeEach(() => void vi.useFakeTimers())
   afterEach(() => void vi.useRealTimers())
 
-  it("comes after a second, counts, and is wiped away", () => {
+  it("comes after a second, draws how far it is, and is wiped away", () => {
     const { out, errors, terminal } = terminalOn({})
-    const progress = terminal.progress("busy.verify")
+    const progress = terminal.progress("busy.verify", "unit.blocks")
     vi.advanceTimersByTime(999)
     expect(errors.text).toBe("")
-    progress.update(1, 4)
+    progress.update(230, 459)
     vi.advanceTimersByTime(1_001)
-    expect(errors.text).toContain("\r\u001b[Kverifying … 1/4 (25 %) 1 s")
-    expect(errors.text).toContain("\r\u001b[Kverifying … 1/4 (25 %) 2 s")
+    const bar = "[#####.....]"
+    expect(errors.text).toContain(`\r\u001b[Kverifying ${bar} 230 of 459 blocks, 1 s so far`)
+    expect(errors.text).toContain(`\r\u001b[Kverifying ${bar} 230 of 459 blocks, 2 s so far`)
     progress.end()
     expect(errors.text.endsWith("\r\u001b[K")).toBe(true)
     const { length } = errors.text
@@ -37,14 +38,39 @@ describe("a progress line", () => {
     expect(out.text).toBe("")
   })
 
+  it("stays on one line of a narrow terminal, with a shorter bar or none", () => {
+    for (const language of ["en", "bn"] as const) {
+      for (const columns of [40, 50, 60, 61, 80, 200]) {
+        for (const done of [0, 7, 459, 1_000_000, 2_000_000]) {
+          const { errors, terminal } = terminalOn({ columns, language })
+          const progress = terminal.progress("busy.export", "unit.entries")
+          progress.update(done, 1_000_000)
+          vi.advanceTimersByTime(1_000)
+          progress.end()
+          const line = errors.text.split("\r\u001b[K")[1] ?? ""
+          expect(widthOf(line)).toBeLessThanOrEqual(Math.min(60, columns - 1))
+          expect(line.includes("[") || columns <= 50).toBe(true)
+        }
+      }
+    }
+  })
+
   it("counts alone where nobody knows how much there is", () => {
     const { errors, terminal } = terminalOn({})
-    const progress = terminal.progress("busy.verify")
+    const progress = terminal.progress("busy.verify", "unit.blocks")
     progress.update(1_234, 0)
     vi.advanceTimersByTime(1_000)
     progress.end()
-    expect(errors.text).toContain("verifying … 1234 1 s")
-    expect(errors.text).not.toContain("%")
+    expect(errors.text).toContain("verifying 1234 blocks, 1 s so far")
+    expect(errors.text).not.toMatch(/%|\[[#.]/)
+  })
+
+  it("tells the time alone of work that is not counted", () => {
+    const { errors, terminal } = terminalOn({})
+    const progress = terminal.progress("busy.keys")
+    vi.advanceTimersByTime(1_000)
+    progress.end()
+    expect(errors.text).toContain("making keys … 1 s")
   })
 
   it("is not there for work that is done within a second", async () => {
@@ -55,17 +81,17 @@ describe("a progress line", () => {
 
   it("has Bengali words and digits", () => {
     const { errors, terminal } = terminalOn({ language: "bn" })
-    const progress = terminal.progress("busy.verify")
+    const progress = terminal.progress("busy.verify", "unit.blocks")
     progress.update(3, 12)
     vi.advanceTimersByTime(1_200)
     progress.end()
-    expect(errors.text).toContain("যাচাই চলছে … ৩/১২ (২৫ %) ১")
+    expect(errors.text).toContain("যাচাই চলছে [##........] ১২ ব্লক-এর ৩, ১ সেকেন্ড")
   })
 
   it("never comes into a file, nor with --json", () => {
     for (const options of [{ isTTY: false }, { isJson: true }]) {
       const { out, errors, terminal } = terminalOn(options)
-      const progress = terminal.progress("busy.verify")
+      const progress = terminal.progress("busy.verify", "unit.blocks")
       progress.update(1, 2)
       vi.advanceTimersByTime(5_000)
       progress.end()
