@@ -55,12 +55,12 @@ function viewsInVain({ viewsInVain: views = 0, quorum }: LedgerStatus): number {
 }
 
 /** What this node's own vote does. */
-export function voteLine(terminal: Terminal, { vote, quorum }: LedgerStatus): string {
+export function voteLine(terminal: Terminal, { vote }: LedgerStatus): string {
   if (vote === undefined) return terminal.say("vote.none")
   const { state, code = "", message = "" } = vote
   if (state === "voting") return terminal.say("vote.voting")
   if (state === "stalled") return terminal.say("vote.stalled")
-  if (state === "asking") return terminal.say("vote.asking", { needed: quorum.needed - 1 })
+  if (state === "asking") return terminal.say("vote.asking")
   const bengali = terminal.language === "bn" ? refusalInBengali(code) : undefined
   const why = bengali === undefined ? message : `${bengali} (${message})`
   return terminal.say("vote.refused", { code, message: why })
@@ -71,11 +71,14 @@ function isHearing(vote: LedgerStatus["vote"]): boolean {
   return vote?.state === "voting" || vote?.state === "stalled"
 }
 
-/** What to do about a vote that is refused or waits, or a copy of this node; empty otherwise. */
-export function adviceLine(terminal: Terminal, { vote }: LedgerStatus): string {
+/**
+ * What to do about a vote that is refused or waits, a copy of this node, or a quorum that is away;
+ * empty otherwise. What is to be done here comes before what others have to do.
+ */
+export function adviceLine(terminal: Terminal, { vote, quorum }: LedgerStatus): string {
   if (vote?.isCopied === true && vote.state !== "refused") return terminal.say("vote.copied")
   if (vote?.state === "stalled") return terminal.say("vote.disk")
-  if (vote?.state !== "refused") return ""
+  if (vote?.state !== "refused") return quorum.isMet ? "" : terminal.say("quorum.todo")
   switch (vote.code) {
     case "VALIDATOR_KEY_DEAD":
     case "CONSENSUS_KEY_DEAD":
@@ -103,7 +106,8 @@ export function validatorWord(
 }
 
 function selfWord(state: OwnVote["state"] | undefined): Word {
-  if (state === undefined || state === "voting") return "validator.self"
+  if (state === undefined) return "validator.self"
+  if (state === "voting") return "validator.selfVoting"
   return `validator.${state}`
 }
 

@@ -42,10 +42,12 @@ export const LEDGER_ENGLISH = {
     "the one validator is not in reach: nothing becomes final until it is back; cables are delivered all the same",
   "quorum.missing":
     "nothing becomes final until {missing} more can be heard; cables are delivered all the same",
+  "quorum.todo":
+    'find out why the missing validators are away; nothing is to be done at this node. What waits becomes final soon after enough are back. See docs/OPERATIONS.md, "Losing a validator"',
   "vote.none": "follows; it is no validator",
   "vote.voting": "votes",
   "vote.asking":
-    "does not vote yet: it asks the others whether they know a later run of its key, and votes as soon as enough have answered. Answers needed: {needed}",
+    "does not vote yet: it asks the others whether they know a later run of its key, and votes as soon as enough have answered",
   "vote.stalled": "CANNOT VOTE: the disk of its consensus log does not answer",
   "vote.refused": "DOES NOT VOTE, and follows as a node without a vote. {code}: {message}",
   "vote.dead":
@@ -61,6 +63,7 @@ export const LEDGER_ENGLISH = {
   "vote.log":
     'the consensus log cannot be trusted, so the node does not vote. Keep the folder wal/ as it is. See docs/OPERATIONS.md, "Lost or restored validator"',
   "validator.self": "this node",
+  "validator.selfVoting": "this node, voting",
   "validator.voting": "voting",
   "validator.silent": "SILENT",
   "validator.up": "link up",
@@ -130,10 +133,12 @@ export const LEDGER_BENGALI: Record<keyof typeof LEDGER_ENGLISH, string> = {
   "quorum.gone":
     "একমাত্র যাচাইকারীর সাথে সংযোগ নেই: তা না ফেরা পর্যন্ত কিছুই চূড়ান্ত হবে না; তারবার্তা তবু পৌঁছাবে",
   "quorum.missing": "আরও {missing}টির সাড়া না পাওয়া পর্যন্ত কিছুই চূড়ান্ত হবে না; তারবার্তা তবু পৌঁছাবে",
+  "quorum.todo":
+    'যে যাচাইকারীদের সাড়া নেই, কেন নেই খোঁজ নিন; এই নোডে কিছু করার নেই। যথেষ্ট যাচাইকারী ফিরলে অপেক্ষমাণ সব অল্প পরেই চূড়ান্ত হবে। দেখুন docs/OPERATIONS.md, "Losing a validator"',
   "vote.none": "অনুসরণ করে; এটি যাচাইকারী নয়",
   "vote.voting": "ভোট দিচ্ছে",
   "vote.asking":
-    "এখনও ভোট দিচ্ছে না: অন্যদের জিজ্ঞাসা করছে তার চাবির পরের কোনো চালনা তারা জানে কি না; যথেষ্ট উত্তর পেলেই ভোট দেবে। যত উত্তর দরকার: {needed}",
+    "এখনও ভোট দিচ্ছে না: অন্যদের জিজ্ঞাসা করছে তার চাবির পরের কোনো চালনা তারা জানে কি না; যথেষ্ট উত্তর পেলেই ভোট দেবে",
   "vote.stalled": "ভোট দিতে পারছে না: কনসেনসাস লগের ডিস্ক সাড়া দিচ্ছে না",
   "vote.refused": "ভোট দেয় না, কেবল অনুসরণ করে। {code}: {message}",
   "vote.dead":
@@ -149,6 +154,7 @@ export const LEDGER_BENGALI: Record<keyof typeof LEDGER_ENGLISH, string> = {
   "vote.log":
     'কনসেনসাস লগে আস্থা রাখা যায় না, তাই নোড ভোট দেয় না। wal/ ফোল্ডার যেমন আছে রাখুন। দেখুন docs/OPERATIONS.md, "Lost or restored validator"',
   "validator.self": "এই নোড",
+  "validator.selfVoting": "এই নোড, ভোট দিচ্ছে",
   "validator.voting": "ভোট দিচ্ছে",
   "validator.silent": "নীরব",
   "validator.up": "সংযোগ আছে",

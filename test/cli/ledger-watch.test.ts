@@ -62,7 +62,7 @@ describe("ledger watch", () => {
       stream?.setEncoding("utf8").on("data", (text) => (shown += String(text)))
     }
     const ended = finished(watch)
-    await expect.poll(() => shown, { timeout: 20_000 }).toContain("DAC: this node")
+    await expect.poll(() => shown, { timeout: 20_000 }).toContain("DAC: this node, voting")
     service.ledger = { height: 11, heightSeen: 11 }
     await restart()
     await expect.poll(() => shown, { timeout: 20_000 }).toContain("heights 8 … 11 became final")

@@ -1,5 +1,11 @@
 import { beforeEach, describe, expect, it } from "vitest"
-import { adviceLine, quorumLine, stateLine, voteLine } from "../../cli/ledger-state.ts"
+import {
+  adviceLine,
+  quorumLine,
+  stateLine,
+  validatorWord,
+  voteLine,
+} from "../../cli/ledger-state.ts"
 import { Terminal } from "../../cli/terminal.ts"
 import { decodeEvidence } from "../../ledger/evidence.ts"
 import { encodeMessage, encodePacket } from "../../ledger/message.ts"
@@ -145,6 +151,9 @@ describe("the ledger's state", () => {
     const status = await statusAt(0)
     expect(statesOf(status)).toEqual(["self", "voting", "down", "silent"])
     expect(status.quorum).toEqual({ validators: 4, needed: 3, heard: 2, isMet: false })
+    expect(adviceLine(english, status)).toMatch(/^find out why .* nothing is to be done at this/)
+    const words = status.validators.map((one) => validatorWord(english, one, status))
+    expect(words).toEqual(["this node, voting", "voting", "DOWN", "SILENT"])
     expect(ledgerWarnings(status)).toEqual([
       "validators in reach: 2 of 4, and 3 needed: nothing new becomes final here meanwhile; " +
         "cables are delivered all the same",
@@ -162,6 +171,8 @@ describe("the ledger's state", () => {
     const status = await statusAt(1)
     expect(status.vote).toEqual({ state: "asking" })
     expect(status.view).toBeUndefined()
+    // How many have answered is not known here, so no number is told that never counts down.
+    expect(voteLine(english, status)).toMatch(/^does not vote yet: .*enough have answered$/)
     expect(statesOf(status)).toEqual(["down", "self", "down", "up"])
   })
 
