@@ -29,6 +29,7 @@ export class LedgerFollower {
   /** What was last said of each validator, and of the quorum. */
   readonly #told = new Map<string, string>()
   #toldQuorum = ""
+  #toldFacts = ""
   /** Newest height that was shown or known; undefined before the first look. */
   #height: number | undefined
   #timer: Timer | undefined
@@ -109,6 +110,11 @@ export class LedgerFollower {
     const { terminal } = this.#parts
     const time = terminal.timeOfDay(status.atMs)
     for (const validator of status.validators) this.#showValidator(validator, status, time)
+    const facts = JSON.stringify(status.quorum)
+    if (facts !== this.#toldFacts) {
+      terminal.json({ type: "quorum", atMs: status.atMs, ...status.quorum })
+      this.#toldFacts = facts
+    }
     const sentence = quorumLine(terminal, status)
     if (sentence === this.#toldQuorum) return
     this.#toldQuorum = sentence
@@ -122,7 +128,8 @@ export class LedgerFollower {
     if (this.#told.get(mission) === state) return
     this.#told.set(mission, state)
     const heard = seen !== "silent" && seen !== "down"
-    terminal.json({ type: "validator", atMs: status.atMs, mission, state: seen, heard })
+    const own = seen === "self" && status.vote !== undefined ? { vote: status.vote.state } : {}
+    terminal.json({ type: "validator", atMs: status.atMs, mission, state: seen, heard, ...own })
     terminal.tell("follow.validator", { time, mission, state })
   }
 }

@@ -3,7 +3,7 @@
  * people or, with `--json`, for programs (OPERATIONS, "Command line").
  *
  * With `--json` the result is JSON and nothing else is on standard output; a failure is one JSON
- * object on standard error.
+ * object on standard error, and so is a warning.
  */
 
 import { TarbartaError } from "../protocol/errors.ts"
@@ -58,7 +58,8 @@ export class Terminal {
   }) {
     this.isJson = options.isJson
     this.language = options.language
-    this.say = sayIn(options.language)
+    // What programs read is the same in both languages.
+    this.say = sayIn(options.isJson ? "en" : options.language)
     this.#out = options.out ?? process.stdout
     this.#errors = options.errors ?? process.stderr
   }
@@ -84,7 +85,8 @@ export class Terminal {
   }
 
   warn(text: string): void {
-    this.#errors.write(`tarbarta: ${this.say("warning")}: ${visibleLine(text)}\n`)
+    if (this.isJson) this.#errors.write(`${JSON.stringify({ warning: text })}\n`)
+    else this.#errors.write(`tarbarta: ${this.say("warning")}: ${visibleLine(text)}\n`)
   }
 
   /** A line of the node's log. */

@@ -186,6 +186,19 @@ describe("the documents", () => {
     expect(routes.filter((route) => !shown(route)).map(([line]) => line)).toEqual([])
   })
 
+  it("list every field of the ledger's JSON, and what the watch prints", () => {
+    const listed = textOf("docs/JSON.md")
+    const names = ["LedgerStatus", "ValidatorInfo", "OwnVote", "EvidenceInfo", "SignedVote"]
+    const fields = [...names, "VerifyReport"].flatMap((name) => {
+      const shape = new RegExp(`export interface ${name} \\{([\\s\\S]*?)\\n\\}`)
+      return matches(shape.exec(textOf("node/api/shapes.ts"))?.[1] ?? "", /\breadonly (\w+)\??:/g)
+    })
+    const types = matches(textOf("cli/ledger-follower.ts"), /\.json\(\{ type: "(\w+)"/g)
+    expect(fields.length).toBeGreaterThan(30)
+    expect(types.length).toBe(4)
+    expect([...fields, ...types].filter((name) => !listed.includes(`\`${name}\``))).toEqual([])
+  })
+
   it("name tests that exist beside each cannot of the threat model", () => {
     const text = textOf("docs/THREAT-MODEL.md").replace(/\s+/g, " ")
     const cited = [...text.matchAll(/`(test\/[^`]+)`(?: \(((?:"[^"]+"(?:, )?)+)\))?/g)]

@@ -11,8 +11,10 @@ export function watchCommand(program: Program): Command {
     .addHelpText(
       "after",
       `
-Nothing is printed while nothing waits for the ledger. Ctrl-C ends the watch. With --json, one JSON
-object a line: "validator" for each at the beginning and when it changes, "block" for each block.
+Nothing is printed while nothing waits for the ledger. Ctrl-C ends the watch. With --json, JSON
+Lines, one object a line, told apart by "type": "validator" for each at the beginning and when it
+changes, "quorum" at the beginning and when it changes, "block" for each block, "missed" for blocks
+that became final while the watch had no contact. Their fields are listed in docs/JSON.md.
 `,
     )
   return act(watch, program, keepWatch)

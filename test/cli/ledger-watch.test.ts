@@ -10,18 +10,21 @@ describe("ledger watch", () => {
     const { home, service } = await startApi()
     const lon = { mission: "LON", connected: true, heardAtMs: NOW_MS }
     const dac = { mission: "DAC", state: "self", connected: true } as const
-    service.ledger = { validators: [dac, { ...lon, state: "voting" }] }
+    const quorum = { validators: 2, needed: 2, heard: 2, isMet: true }
+    service.ledger = { validators: [dac, { ...lon, state: "voting" }], quorum }
     const watch = startCommand(home, ["ledger", "watch", "--json"])
     let out = ""
     watch.stdout?.setEncoding("utf8").on("data", (text) => (out += String(text)))
     const ended = finished(watch)
-    await expect.poll(() => out, { timeout: 20_000 }).toContain('"LON"')
+    await expect.poll(() => out, { timeout: 20_000 }).toContain('"quorum"')
     service.events.publish(BLOCK)
     // What was final before it began is not told again.
     service.events.publish({ ...BLOCK, height: 7 })
-    service.ledger = { validators: [dac, { ...lon, state: "down", connected: false }] }
+    const lost = { ...quorum, heard: 1, isMet: false }
+    const down = { ...lon, state: "down", connected: false } as const
+    service.ledger = { validators: [dac, down], quorum: lost }
     service.events.publish({ type: "contact", mission: "LON", up: false })
-    await expect.poll(() => out, { timeout: 20_000 }).toContain('"down"')
+    await expect.poll(() => out, { timeout: 20_000 }).toContain('"isMet":false')
     watch.kill("SIGINT")
     expect((await ended).exit).toBe(0)
     const lines = out
@@ -29,10 +32,19 @@ describe("ledger watch", () => {
       .split("\n")
       .map((line) => JSON.parse(line) as object)
     expect(lines).toEqual([
-      { type: "validator", atMs: NOW_MS, mission: "DAC", state: "self", heard: true },
+      {
+        type: "validator",
+        atMs: NOW_MS,
+        mission: "DAC",
+        state: "self",
+        heard: true,
+        vote: "voting",
+      },
       { type: "validator", atMs: NOW_MS, mission: "LON", state: "voting", heard: true },
+      { type: "quorum", atMs: NOW_MS, ...quorum },
       { ...BLOCK, atMs: NOW_MS },
       { type: "validator", atMs: NOW_MS, mission: "LON", state: "down", heard: false },
+      { type: "quorum", atMs: NOW_MS, ...lost },
     ])
   })
 
@@ -69,6 +81,29 @@ describe("ledger watch", () => {
     expect(shown).toContain("NO CONTACT WITH THE NODE")
     watch.kill("SIGINT")
     expect((await ended).exit).toBe(0)
+  })
+
+  it("tells programs of lost contact and of missed heights in JSON alone, in either language", async () => {
+    const { home, service, restart } = await startApi()
+    const watch = startCommand(home, ["ledger", "watch", "--json", "--lang", "bn"])
+    let [out, errors] = ["", ""]
+    watch.stdout?.setEncoding("utf8").on("data", (text) => (out += String(text)))
+    watch.stderr?.setEncoding("utf8").on("data", (text) => (errors += String(text)))
+    const ended = finished(watch)
+    await expect.poll(() => out, { timeout: 20_000 }).toContain('"quorum"')
+    service.ledger = { height: 11, heightSeen: 11 }
+    await restart()
+    await expect.poll(() => out, { timeout: 20_000 }).toContain('"missed"')
+    watch.kill("SIGINT")
+    expect((await ended).exit).toBe(0)
+    const missed = { type: "missed", atMs: NOW_MS, from: 8, to: 11 }
+    expect(
+      out
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line) as object),
+    ).toContainEqual(missed)
+    expect(JSON.parse(errors)).toEqual({ warning: "NO CONTACT WITH THE NODE; trying again" })
   })
 
   it("does not begin where no node runs", async () => {
