@@ -93,6 +93,30 @@ export function adviceLine(terminal: Terminal, { vote, quorum }: LedgerStatus): 
   }
 }
 
+/** What the node warns of in English, in the words of the catalogue (node/ledger-warnings.ts). */
+export function warningLines(terminal: Terminal, status: LedgerStatus): string[] {
+  const { vote, quorum, evidence } = status
+  const lines: string[] = []
+  if (vote?.state === "refused") {
+    lines.push(`${terminal.say("label.vote")}: ${adviceLine(terminal, status)}`)
+  }
+  if (vote?.state === "stalled") {
+    lines.push(`${terminal.say("label.vote")}: ${voteLine(terminal, status)}`)
+  }
+  if (vote?.isCopied === true) lines.push(terminal.say("vote.copied"))
+  if (evidence > 0) {
+    lines.push(`${terminal.say("label.evidence")}: ${evidenceLine(terminal, status)}`)
+  }
+  if (!quorum.isMet) lines.push(quorumLine(terminal, status))
+  return lines
+}
+
+/** Whom evidence accuses, and where it is shown. */
+export function evidenceLine(terminal: Terminal, { evidence, accused }: LedgerStatus): string {
+  if (evidence === 0) return terminal.say("none")
+  return terminal.say("evidence.pointer", { count: evidence, missions: accused.join(", ") })
+}
+
 /** What one validator does, as this node sees it. */
 export function validatorWord(
   terminal: Terminal,

@@ -248,15 +248,24 @@ export class Terminal {
     }
     const sentence = await this.#sentence(code)
     const detail = sentence === undefined ? message : `${sentence} (${code}: ${message})`
-    this.#errors.write(`tarbarta: error: ${visibleLine(detail)}\n`)
-    if (hint !== undefined) this.#errors.write(`tarbarta: hint: ${visibleLine(hint)}\n`)
+    this.#errors.write(`tarbarta: ${this.say("error")}: ${visibleLine(detail)}\n`)
+    if (hint !== undefined) {
+      this.#errors.write(`tarbarta: ${this.say("hint")}: ${visibleLine(hint)}\n`)
+    }
     // A bug: who reports it needs the place.
     if (!isCoded && error instanceof Error) this.#errors.write(`${error.stack ?? ""}\n`)
     return exit
   }
 
+  /** A code with its detail, behind the sentence for it where the language has one. */
+  async reason(code: string, detail: string): Promise<string> {
+    const sentence = await this.#sentence(code)
+    const reason = `${code}: ${detail}`
+    return sentence === undefined ? reason : `${sentence} (${reason})`
+  }
+
   async #sentence(code: string): Promise<string | undefined> {
-    if (this.language === "en") return undefined
+    if (this.language === "en" || this.isJson) return undefined
     const { refusalInBengali } = await import("./refusals.ts")
     return refusalInBengali(code)
   }

@@ -86,6 +86,7 @@ const ENGLISH = {
   "fact.blocks": "Blocks",
   "fact.missions": "Missions",
   "fact.bytes": "Bytes",
+  "fact.unnamed": "mission {rid} (its code needs --ledger)",
   // states and other words
   yes: "yes",
   no: "no",
@@ -199,6 +200,8 @@ const ENGLISH = {
   "progress.count": "{done} {unit}, {time} so far",
   "unit.blocks": "blocks",
   "unit.entries": "entries",
+  error: "error",
+  hint: "hint",
   warning: "warning",
   note: "note",
 } as const
@@ -281,6 +284,7 @@ const BENGALI: Record<Word, string> = {
   "fact.blocks": "ব্লক",
   "fact.missions": "মিশন",
   "fact.bytes": "বাইট",
+  "fact.unnamed": "মিশন {rid} (এর কোড জানতে --ledger লাগবে)",
   yes: "হ্যাঁ",
   no: "না",
   never: "কখনও না",
@@ -389,6 +393,8 @@ const BENGALI: Record<Word, string> = {
   "progress.count": "{done} {unit}, {time}",
   "unit.blocks": "ব্লক",
   "unit.entries": "ভুক্তি",
+  error: "ত্রুটি",
+  hint: "পরামর্শ",
   warning: "সতর্কতা",
   note: "দ্রষ্টব্য",
 }

@@ -242,9 +242,9 @@ function verifiedCopy(
   }
 }
 
-/** A mission by its code; one that only the ledger knows, by its number. */
+/** A mission by its code; one that only the ledger knows, by its number, as `#5`. */
 function nameOf(directory: Directory, rid: number): string {
-  return directory.mission(rid)?.facts.code ?? `mission ${rid} (its code needs --ledger)`
+  return directory.mission(rid)?.facts.code ?? `#${rid}`
 }
 
 /** The whole chain of reasons: the last one says what, the first says where. */

@@ -79,7 +79,7 @@ async function verifyFile(session: Session, options: VerifyOptions, file: string
   terminal.json(verified)
   if (!verified.ok) {
     const { code = "VERIFICATION_FAILED", message = "no reason given", hint } = verified.error ?? {}
-    throw new CliError("VERIFICATION_FAILED", `${file}: ${code}: ${message}`, {
+    throw new CliError("VERIFICATION_FAILED", `${file}: ${await terminal.reason(code, message)}`, {
       hint: hint ?? "the file was altered, or it belongs to another network",
     })
   }
@@ -95,5 +95,7 @@ async function verifyFile(session: Session, options: VerifyOptions, file: string
 function factIn(terminal: Terminal, name: string, value: string | number | boolean): string {
   if (typeof value === "number") return terminal.number(value)
   if (typeof value === "boolean") return terminal.yesNo(value)
+  const rid = /^#(\d+)$/.exec(value)?.[1]
+  if (rid !== undefined) return terminal.say("fact.unnamed", { rid: Number(rid) })
   return TIMES.includes(name) ? terminal.zulu(Date.parse(value)) : value
 }

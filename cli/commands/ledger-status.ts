@@ -2,7 +2,15 @@
 
 import { Command } from "commander"
 import type { EvidenceInfo, LedgerStatus, SignedVote } from "../../node/api/shapes.ts"
-import { adviceLine, ago, quorumLine, stateLine, validatorWord, voteLine } from "../ledger-state.ts"
+import {
+  adviceLine,
+  ago,
+  evidenceLine,
+  quorumLine,
+  stateLine,
+  validatorWord,
+  voteLine,
+} from "../ledger-state.ts"
 import { act, type Program, type Session } from "../session.ts"
 import type { Terminal } from "../terminal.ts"
 
@@ -94,11 +102,6 @@ function showValidators(terminal: Terminal, status: LedgerStatus): void {
       return [...row, isGone ? `${heard} (${terminal.zulu(heardAtMs)})` : heard]
     }),
   )
-}
-
-function evidenceLine(terminal: Terminal, { evidence, accused }: LedgerStatus): string {
-  if (evidence === 0) return terminal.say("none")
-  return terminal.say("evidence.pointer", { count: evidence, missions: accused.join(", ") })
 }
 
 async function showEvidence(session: Session): Promise<void> {

@@ -69,7 +69,7 @@ async function verifyLedger(
   if (!report.ok) {
     terminal.json(report)
     const { code = "VERIFICATION_FAILED", message = "no reason given" } = report.error ?? {}
-    throw new CliError("VERIFICATION_FAILED", `${code}: ${message}`, {
+    throw new CliError("VERIFICATION_FAILED", await terminal.reason(code, message), {
       hint: "keep this node's folder for the auditor; other missions hold copies of the ledger",
     })
   }

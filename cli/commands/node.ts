@@ -6,7 +6,7 @@ import type { NodeStatus } from "../../node/api/shapes.ts"
 import { CliError } from "../errors.ts"
 import { seconds } from "../options.ts"
 import { passphraseFor, passphraseFromInput } from "../passphrase.ts"
-import { stateLine, voteLine } from "../ledger-state.ts"
+import { stateLine, voteLine, warningLines } from "../ledger-state.ts"
 import { act, type Program, type Session } from "../session.ts"
 
 const STOP_SECONDS = 60
@@ -122,7 +122,23 @@ async function showStatus(session: Session): Promise<void> {
     ["label.seen", terminal.number(status.ledger.heightSeen)],
     ["label.pending", terminal.number(status.ledger.pending)],
   ])
-  if (!terminal.isJson) for (const warning of status.warnings) terminal.warn(warning)
+  if (!terminal.isJson) for (const line of await warningsOf(session, status)) terminal.warn(line)
+}
+
+/**
+ * The node warns in English. What it says of the ledger stands in fields, too: that is told in the
+ * reader's language; of the rest, what begins with a code has a sentence for it.
+ */
+async function warningsOf({ terminal }: Session, status: NodeStatus): Promise<string[]> {
+  if (terminal.language === "en") return [...status.warnings]
+  const { ledgerWarnings } = await import("../../node/ledger-warnings.ts")
+  const ofLedger = ledgerWarnings(status.ledger)
+  const others = status.warnings.filter((warning) => !ofLedger.includes(warning))
+  const told = others.map(async (warning) => {
+    const [, code, detail] = /^([A-Z_]+): (.*)$/s.exec(warning) ?? []
+    return code === undefined || detail === undefined ? warning : terminal.reason(code, detail)
+  })
+  return [...(await Promise.all(told)), ...warningLines(terminal, status.ledger)]
 }
 
 async function stopNode(session: Session, options: { readonly timeout?: number }): Promise<void> {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
+import { refusalInBengali } from "../../cli/refusals.ts"
 import { Terminal } from "../../cli/terminal.ts"
 import { NodeError } from "../../node/errors.ts"
 import { widthOf } from "../../cli/width.ts"
@@ -109,6 +110,37 @@ describe("a failure", () => {
       "tarbarta: hint: keep the home as it is for inspection, and do not start an older copy of " +
         'it; see docs/OPERATIONS.md, "Damaged store"',
     ])
+  })
+})
+
+describe("a failure in Bengali", () => {
+  it("has Bengali labels, and a sentence before the English detail", async () => {
+    const { errors, terminal } = terminalOn({ language: "bn" })
+    await terminal.failure(new NodeError("STORE_FAILED", "EIO", { hint: "look at the disk" }))
+    expect(errors.text).toBe(
+      "tarbarta: ত্রুটি: ডিস্কে পড়া বা লেখা ব্যর্থ হয়েছে (STORE_FAILED: EIO)\n" +
+        "tarbarta: পরামর্শ: look at the disk\n",
+    )
+    expect(await terminal.reason("NOTE_SIGNATURE", "1 of 3")).toMatch(
+      /^চেক.* \(NOTE_SIGNATURE: 1 of 3\)$/,
+    )
+  })
+
+  it("has a sentence for what an officer meets of the ledger's troubles", () => {
+    const codes =
+      "CONSENSUS_FORK CONSENSUS_DIVERGED CONSENSUS_KEY CONSENSUS_KEY_DEAD VALIDATOR_KEY_DEAD " +
+      "WAL_DAMAGED CHECKPOINT_FORK NOTE_SIGNATURE NOTE_INVALID TREE_INCLUSION LEDGER_INVALID " +
+      "STORE_FAILED STORE_VERSION STORE_DAMAGED FILE_KIND"
+    expect(codes.split(" ").filter((code) => refusalInBengali(code) === undefined)).toEqual([])
+  })
+
+  it("is the same as in English with --json", async () => {
+    const { errors, terminal } = terminalOn({ language: "bn", isJson: true })
+    const reason = await terminal.reason("NOTE_SIGNATURE", "1 of 3")
+    await terminal.failure(new NodeError("STORE_FAILED", reason))
+    expect(errors.text).toBe(
+      '{"error":{"code":"STORE_FAILED","message":"NOTE_SIGNATURE: 1 of 3"},"exit":4}\n',
+    )
   })
 })
 

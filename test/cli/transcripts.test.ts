@@ -79,6 +79,8 @@ const STORIES: Record<string, (api: ApiUnderTest) => Promise<void>> = {
     service.ledger = FOUR
   },
   async refused({ service }) {
+    service.pid = 4_321
+    service.warnings = ["CHECKPOINT_FORK: two roots of size 7; nothing is cosigned here any more"]
     service.ledger = {
       ...FOUR,
       validators: [

@@ -19,6 +19,7 @@ import { formatCheckpoint } from "../../ledger/checkpoint.ts"
 import { formatNote } from "../../ledger/note.ts"
 import { publicationChunks, type PublishedFile } from "../../node/store/publication.ts"
 import { NodeError } from "../../node/errors.ts"
+import { ledgerWarnings } from "../../node/ledger-warnings.ts"
 
 const MISSIONS = ["DAC", "LON", "DEL"]
 const OFFICERS = ["A. Rahman"]
@@ -66,12 +67,16 @@ export class ServiceInMemory implements NodeService {
   /** What reporting a signal as displayed is refused with, until the test takes it back. */
   displayRefusal: NodeError | undefined
 
+  /** Of the node, beside those of its ledger. */
+  warnings: readonly string[] = []
+
   constructor(clock: Clock) {
     this.#clock = clock
     this.events = new EventLog(clock)
   }
 
   async status(): Promise<shapes.NodeStatus> {
+    const ledger = await this.ledgerStatus()
     return {
       version: "0.1.0",
       mission: "DAC",
@@ -86,8 +91,8 @@ export class ServiceInMemory implements NodeService {
       relayed: 0,
       unread: [...this.#inbox.values()].filter((cable) => !cable.read).length,
       openSignals: [...this.#signals.values()].filter(isOpen).length,
-      ledger: await this.ledgerStatus(),
-      warnings: [],
+      ledger,
+      warnings: [...this.warnings, ...ledgerWarnings(ledger)],
     }
   }
 
