@@ -132,10 +132,29 @@ export class Terminal {
   pairs(pairs: readonly (readonly [string, string])[]): void {
     const shown = pairs.filter(([, value]) => value !== "")
     const cells = Math.max(0, ...shown.map(([label]) => widthOf(label)))
+    const room = this.#columns() - cells - GAP.length
     for (const [label, value] of shown) {
-      const [first = "", ...others] = wrap(visibleLine(value), this.#columns() - cells - GAP.length)
+      const text = visibleLine(value)
+      if (text.split(" ").some((word) => widthOf(word) > room)) {
+        this.#below(label, text)
+        continue
+      }
+      const [first = "", ...others] = wrap(text, room)
       this.line(pad(label, cells) + GAP + first)
       for (const other of others) this.line(" ".repeat(cells) + GAP + other)
+    }
+  }
+
+  /**
+   * A value with a word that has no room beside its label, such as a hash: it stands below, whole,
+   * so that it can be copied and compared. What is wider than the terminal is the terminal's to
+   * break, which leaves no line break in what is copied.
+   */
+  #below(label: string, text: string): void {
+    const columns = this.#columns()
+    this.line(label)
+    for (const line of wrap(text, columns - GAP.length, "whole")) {
+      this.line(widthOf(line) + GAP.length <= columns ? GAP + line : line)
     }
   }
 

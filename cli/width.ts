@@ -67,12 +67,20 @@ export function pad(text: string, cells: number, side: "left" | "right" = "right
   return side === "right" ? text + spaces : spaces + text
 }
 
-/** Lines of at most so many cells, broken at spaces where there are any. */
-export function wrap(text: string, cells: number): readonly string[] {
+/**
+ * Lines of at most so many cells, broken at spaces where there are any. A longer word is cut, or
+ * kept whole on a line of its own, however long.
+ */
+export function wrap(
+  text: string,
+  cells: number,
+  longWords: "cut" | "whole" = "cut",
+): readonly string[] {
   const lines: string[] = []
   for (const paragraph of text.split("\n")) {
     let line = ""
-    for (const word of paragraph.split(" ").flatMap((word) => pieces(word, cells))) {
+    const words = paragraph.split(" ")
+    for (const word of longWords === "cut" ? words.flatMap((one) => pieces(one, cells)) : words) {
       const longer = line === "" ? word : `${line} ${word}`
       if (line !== "" && widthOf(longer) > cells) {
         lines.push(line)

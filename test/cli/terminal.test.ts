@@ -176,6 +176,30 @@ describe("a table", () => {
   })
 })
 
+describe("labels and values", () => {
+  const hash = "0123456789abcdef".repeat(4)
+
+  it("keep a hash on one line however narrow the terminal is, below its label if need be", () => {
+    for (const language of ["en", "bn"] as const) {
+      for (const columns of [40, 60, 65, 72, 80, 132]) {
+        const { out, terminal } = terminalOn({ columns, language })
+        terminal.fields([
+          ["label.networkFingerprint", "61167 38548 43911 50480 01259"],
+          ["label.rootHash", hash],
+          ["label.todo", "find out why the missing validators are away, and call them"],
+        ])
+        const lines = out.text.trimEnd().split("\n")
+        expect(lines.filter((line) => line.includes(hash)).length).toBe(1)
+        const others = lines.filter((line) => !line.includes(hash))
+        for (const line of others) expect(widthOf(line)).toBeLessThanOrEqual(columns)
+      }
+    }
+    const { out, terminal } = terminalOn({ columns: 66 })
+    terminal.fields([["label.rootHash", hash]])
+    expect(out.text).toBe(`Root hash\n  ${hash}\n`)
+  })
+})
+
 describe("a box", () => {
   it("keeps its frame around Bengali, long words and what would deceive", () => {
     const { out, terminal } = terminalOn({ columns: 60 })
