@@ -290,14 +290,15 @@ export const SYNC_HELD_BYTES_MAX = 16 * MIB
 export const SYNC_PATIENCE_MS = 5 * SECOND_MS
 /** How long a validator waits for consensus to bring a block before it fetches it. */
 export const SYNC_VALIDATOR_WAIT_MS = 1 * SECOND_MS
-/** A header with its certificate and links, and the header below it. */
-export const FINAL_HEADER_BYTES_MAX = 4 * KIB
+/** A header with its certificate and {@link UNFINAL_BLOCKS_MAX} links, and the one below it. */
+export const FINAL_HEADER_BYTES_MAX = 48 * KIB
 /** Entries of a whole bundle: one row of the tree's tiles. */
 export const BUNDLE_ENTRIES = 256
 /** A bundle as it travels; who has a larger one is asked for blocks instead. */
 export const BUNDLE_BYTES_MAX = 4 * MIB
-/** Entries of which one request may ask which blocks they are in. */
+/** Entries of which one request may ask which blocks they are in, and where an answer stops. */
 export const HOLDERS_PER_REQUEST_MAX = 64
+export const HOLDERS_ANSWER_BYTES = 256 * KIB
 /** Entries that are taken over without their blocks at one time; halved where they are large. */
 export const JUMP_ENTRIES_MAX = 64 * BUNDLE_ENTRIES
 /** How long a node that fetches entries without their blocks waits for more of them. */

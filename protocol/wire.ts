@@ -97,7 +97,7 @@ export const PROTOCOLS = {
     id: "/tarbarta/holders/1",
     lane: "bulk",
     requestBytesMax: 16 * limits.HOLDERS_PER_REQUEST_MAX,
-    answerBytesMax: 2 * limits.HOLDERS_PER_REQUEST_MAX * limits.FINAL_HEADER_BYTES_MAX,
+    answerBytesMax: 2 * limits.HOLDERS_ANSWER_BYTES,
     timeoutMs: limits.REQUEST_TIMEOUT_MS,
   },
   /** Entries of one bundle without their blocks, with the path to a root. */

@@ -152,7 +152,7 @@ export class BundleFetcher {
     return blocks
   }
 
-  /** Verified holders of entries, from whoever has them. */
+  /** Verified holders of entries, or of the first of them, from whoever has them. */
   async #holders(
     indexes: readonly number[],
     signal: AbortSignal,
@@ -162,13 +162,17 @@ export class BundleFetcher {
       const request = wire.encodeHoldersRequest(indexes)
       const answer = await transport.request(peer, wire.PROTOCOLS.holders, request, { signal })
       const holders = wire.decodeHoldersAnswer(answer)
-      if (holders.length !== indexes.length) {
+      const length = holders.reduce((sum, holder) => sum + holder.length, 0)
+      // One that stopped before there was a reason could make us ask for them one by one.
+      const isShort = holders.length < indexes.length && length < limits.HOLDERS_ANSWER_BYTES
+      if (isShort || holders.length > indexes.length) {
         const why = `expected ${indexes.length} holders, got ${holders.length}`
         throw new LedgerError("SYNC_ANSWER", `answer: ${why}`)
       }
       const found = new Map<number, Holder>()
-      for (const [at, index] of indexes.entries()) {
-        const holder = decodeHolder(holders[at] ?? new Uint8Array(0))
+      for (const [at, bytes] of holders.entries()) {
+        const index = indexes[at] ?? 0
+        const holder = decodeHolder(bytes)
         verifyHolder(suite, finality.head.chainId, index, holder, finality.validatorsOf)
         found.set(index, holder)
       }

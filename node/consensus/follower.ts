@@ -436,11 +436,18 @@ export class Follower {
   // --- trust -----------------------------------------------------------------------------------
 
   #distrust(peer: PeerKey, { code, message }: TarbartaError, where: Facts): void {
+    const { log, clock } = this.#parts
     const ignoredMs = limits.SYNC_DISTRUST_MS
-    this.#parts.log.warn(code, { peer, ...where, message, ignoredMs })
-    this.#distrusted.set(peer, this.#parts.clock.monotonicMs() + ignoredMs)
+    log.warn(code, { peer, ...where, message, ignoredMs })
+    const untilMs = clock.monotonicMs() + ignoredMs
+    this.#distrusted.set(peer, untilMs)
     this.#abort(peer)
     this.#sync = sync.failed(this.#sync, peer, "lied")
+    clock.after(ignoredMs, () => {
+      if (this.#distrusted.get(peer) === untilMs) this.#distrusted.delete(peer)
+      // What it said of its height meanwhile was not heard, and it may not say it again.
+      this.#askHeight(peer)
+    })
   }
 
   #isDistrusted(peer: PeerKey): boolean {
@@ -453,7 +460,7 @@ export class Follower {
 
   /** One who fails again and again is asked ever more rarely, so that others get their turn. */
   #retryLater(peer: PeerKey, { code, message }: NodeError, where: Facts): void {
-    const { log, clock, transport } = this.#parts
+    const { log, clock } = this.#parts
     const failures = this.#failures.get(peer) ?? 0
     if (failures === 0) log.warn(code, { peer, ...where, message })
     this.#failures.set(peer, failures + 1)
@@ -462,8 +469,13 @@ export class Follower {
     // A link on which nothing arrives in time is poor as well.
     if (isSlow) this.#measure(0)
     clock.after(Math.min(limits.RETRY_MIN_MS * 2 ** failures, limits.RETRY_MAX_MS), () => {
-      if (this.#isRunning && transport.connected().includes(peer)) this.#heights.ask(peer)
+      this.#askHeight(peer)
     })
+  }
+
+  #askHeight(peer: PeerKey): void {
+    const { transport } = this.#parts
+    if (this.#isRunning && transport.connected().includes(peer)) this.#heights.ask(peer)
   }
 }
 

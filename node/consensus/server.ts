@@ -45,12 +45,21 @@ export class LedgerServer {
     return wire.encodeBlob(encodeFinalHeader(await this.#read(this.#store.finalHeader(height))))
   }
 
-  /** Headers of the blocks that hold entries. @throws as {@link blocks}, {@link bundle}. */
+  /**
+   * Headers of the blocks that hold entries: of all that were asked for, or of the first ones when
+   * they are large.
+   *
+   * @throws as {@link blocks}, {@link bundle}.
+   */
   async holders(request: Uint8Array): Promise<Uint8Array> {
     const holders: Uint8Array[] = []
+    let length = 0
     for (const index of wire.decodeHoldersRequest(request)) {
+      if (length >= limits.HOLDERS_ANSWER_BYTES) break
       this.#demand(index + 1)
-      holders.push(encodeHolder(await this.#read(this.#store.holderOf(index))))
+      const holder = encodeHolder(await this.#read(this.#store.holderOf(index)))
+      holders.push(holder)
+      length += holder.length
     }
     return wire.encodeHoldersAnswer(holders)
   }

@@ -1,17 +1,22 @@
 import { bytesToHex } from "@noble/hashes/utils.js"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
+import { CERTIFICATE_BYTES_MAX } from "../../ledger/certificate.ts"
 import { encode } from "../../protocol/codec.ts"
 import {
   BATCH_BYTES_MAX,
   BLOCKS_PER_ANSWER_MAX,
   BUNDLE_BYTES_MAX,
   ENVELOPE_BYTES_MAX,
+  BLOCK_HEADER_BYTES,
+  FINAL_HEADER_BYTES_MAX,
+  HOLDERS_ANSWER_BYTES,
   HOLDERS_PER_REQUEST_MAX,
   REASSEMBLY_BYTES_MAX,
   RECEIPTS_BYTES_MAX,
   STORED_BLOCK_BYTES_MAX,
   SUBMIT_BATCHES_MAX,
+  UNFINAL_BLOCKS_MAX,
   SUBMIT_BYTES,
 } from "../../protocol/limits.ts"
 import {
@@ -200,6 +205,21 @@ describe("requests and answers", () => {
     const largest = encodeBundleAnswer({ entries, path })
     expect(largest.length).toBeLessThanOrEqual(PROTOCOLS.bundle.answerBytesMax)
     expect(refusal(() => decodeBundleAnswer(largest))).toBeUndefined()
+  })
+
+  it("carry the headers through which a block is final, as many as there may be", () => {
+    const finality = 2 + CERTIFICATE_BYTES_MAX + UNFINAL_BLOCKS_MAX * BLOCK_HEADER_BYTES
+    const holder = new Uint8Array(finality + 2 * BLOCK_HEADER_BYTES)
+    expect(refusal(() => decodeHoldersAnswer(encodeHoldersAnswer([holder])))).toBeUndefined()
+    const longer = new Uint8Array(FINAL_HEADER_BYTES_MAX + 1)
+    expect(refusal(() => decodeHoldersAnswer(encodeHoldersAnswer([longer])))).toBe("CODEC_LENGTH")
+    // All but the last of an answer are smaller than where it stops.
+    const before = Array.from({ length: HOLDERS_PER_REQUEST_MAX - 1 }, () => {
+      return new Uint8Array(HOLDERS_ANSWER_BYTES / HOLDERS_PER_REQUEST_MAX)
+    })
+    const answer = encodeHoldersAnswer([...before, holder])
+    expect(answer.length).toBeLessThanOrEqual(PROTOCOLS.holders.answerBytesMax)
+    expect(refusal(() => decodeHoldersAnswer(answer))).toBeUndefined()
   })
 
   it("hold what they carry to its bounds, both ends", () => {

@@ -15,7 +15,9 @@ import { assembleCertificate, type Certificate } from "../../ledger/certificate.
 import { buildBlock, checkBlock, genesisHead, type ChainHead } from "../../ledger/chain.ts"
 import { createValidatorSet, type ValidatorSet } from "../../ledger/validators.ts"
 import { signVote } from "../../ledger/vote.ts"
+import { LedgerServer } from "../../node/consensus/server.ts"
 import type { ProtocolSpec, RequestHandler, Transport } from "../../node/network/transport.ts"
+import { BlockStore } from "../../node/store/blocks.ts"
 import { Directory } from "../../protocol/directory.ts"
 import { messageEntry, signBatch, type Batch } from "../../protocol/entry.ts"
 import {
@@ -26,6 +28,7 @@ import {
   PROTOCOLS,
 } from "../../protocol/wire.ts"
 import { concatBytes } from "@noble/hashes/utils.js"
+import { SimulatedDisk } from "./database.ts"
 import type { LedgerWorld } from "./ledgers.ts"
 import type { Ministry } from "./ministry.ts"
 import { seededRandom } from "./rng.ts"
@@ -40,15 +43,19 @@ export interface MadeChain {
 export interface ChainOptions {
   /** Entries of each block; one batch for up to 256, of the posts in turn. */
   readonly entries?: number
-  /** Every so many blocks one is final through the closing block that follows it. */
+  /** Every so many blocks one is final through the closing blocks that follow it. */
   readonly linkedEvery?: number
+  /** How many closing blocks that are. */
+  readonly links?: number
+  /** Batches of the block that comes onto a head, in place of the usual one. */
+  readonly batches?: (head: ChainHead) => readonly Batch[] | undefined
 }
 
 /** A chain of a ministry's posts and its one validator. */
 export function makeChain(
   ministry: Ministry,
   count: number,
-  { entries = 1, linkedEvery = Infinity }: ChainOptions = {},
+  { entries = 1, linkedEvery = Infinity, links = 1, batches: special }: ChainOptions = {},
 ): MadeChain {
   const { suite, net } = ministry
   const { genesis } = new Directory(suite, ministry.genesisBytes)
@@ -56,20 +63,23 @@ export function makeChain(
   const random = seededRandom(`chain of ${count}`)
   const blocks: FinalBlock[] = []
   let head = genesisHead(net)
-  let open: Block | undefined
+  /** A block that is not final yet, and the closing ones on it. */
+  let open: Block[] = []
   while (head.height < count) {
     const height = head.height + 1
-    const batches = open === undefined ? [batchOf(ministry, head, entries, random)] : []
+    const usual = (): readonly Batch[] => [batchOf(ministry, head, entries, random)]
+    const batches = open.length > 0 ? [] : (special?.(head) ?? usual())
     const block = buildBlock(suite, head, head.view + 1, batches, 1_750_000_000_000 + height)
     head = checkBlock(suite, head, block, (rid) => ministry.posts[rid - 1]?.submit.publicKey)
-    if (open === undefined && height % linkedEvery === 0 && height < count) {
-      open = block
-      continue
-    }
+    const isOpen = open.length > 0 ? open.length < links : height % linkedEvery === 0
+    open.push(block)
+    if (isOpen && height < count) continue
     const certificate = certify(ministry, validators, head)
-    if (open !== undefined) blocks.push({ block: open, certificate, links: [block.header] })
-    open = undefined
-    blocks.push({ block, certificate, links: [] })
+    for (const [at, one] of open.entries()) {
+      const above = open.slice(at + 1).map(({ header }) => header)
+      blocks.push({ block: one, certificate, links: above })
+    }
+    open = []
   }
   return { blocks, bytes: blocks.map(encodeFinalBlock), head }
 }
@@ -174,4 +184,26 @@ export class ServingPeer {
     this.#transport.setMembers([{ peer, addresses: [], keep: true }])
     await this.#transport.start()
   }
+}
+
+/** A post that serves a chain to another one as a node does, entries without blocks included. */
+export async function serveStored(
+  world: LedgerWorld,
+  index: number,
+  chain: MadeChain,
+  follower: number,
+): Promise<void> {
+  const { suite, net } = world.ministry
+  const store = await BlockStore.open(new SimulatedDisk().open(), suite, net)
+  await store.append(chain.blocks, chain.head)
+  const server = new LedgerServer(store, () => undefined)
+  const transport = world.network.transport(world.node(index).post.peer)
+  const height = encodeNumber(chain.head.height)
+  transport.handle(PROTOCOLS.height, async () => Promise.resolve(height))
+  for (const name of ["newest", "holders", "bundle", "blocks"] as const) {
+    transport.handle(PROTOCOLS[name], async (_, request) => server[name](request))
+  }
+  const { peer } = world.node(follower).post
+  transport.setMembers([{ peer, addresses: [], keep: true }])
+  await transport.start()
 }

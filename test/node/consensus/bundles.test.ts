@@ -172,6 +172,11 @@ describe("a peer of one who fetches entries without blocks", () => {
       },
     ],
     [
+      "shows fewer blocks of such entries than it was asked for, with room for more",
+      "SYNC_ANSWER",
+      { holders: (bytes) => encodeHoldersAnswer(decodeHoldersAnswer(bytes).slice(0, 1)) },
+    ],
+    [
       "leaves out the header below",
       "BLOCK_PARENT",
       {

@@ -35,8 +35,9 @@ async function mallory(
   { world }: Scene,
   height: number,
   lie: (fromHeight: number, count: number) => Uint8Array | Uint8Array[],
+  index = 2,
 ): Promise<Transport> {
-  const { post } = world.node(2)
+  const { post } = world.node(index)
   const transport = world.network.transport(post.peer)
   transport.handle(PROTOCOLS.height, async () => Promise.resolve(encodeNumber(height)))
   transport.handle(PROTOCOLS.blocks, async (_, request) => {
@@ -151,6 +152,28 @@ describe("a follower among liars", () => {
     const blocks = await world.blocksOf(follower)
     expect(blocks).toEqual(honest)
     expect(follower.failures).toEqual([])
+  })
+
+  it("asks one that lied for its height when it is trusted again, with nobody else there", async () => {
+    const scene = await prepare("trusted again")
+    const { world, honest } = scene
+    await world.during(world.headquarters.stop())
+    // A validator, so that nobody is asked now and again; it says its height on contact alone.
+    let isLying = true
+    await mallory(
+      scene,
+      12,
+      (from, count) => (isLying ? [] : honest.slice(from - 1, from - 1 + count)),
+      0,
+    )
+    const follower = world.node(1)
+    await world.during(follower.start())
+    await world.clock.runUntil(() => follower.warnings.includes("SYNC_ANSWER"), 60_000)
+    isLying = false
+    await world.clock.runFor(SYNC_DISTRUST_MS / 2)
+    expect(follower.height).toBe(0)
+    await world.clock.runUntil(() => follower.height === 12, SYNC_DISTRUST_MS)
+    expect(follower.warnings.filter((one) => one === "SYNC_ANSWER")).toHaveLength(1)
   })
 
   it("keeps up although a liar claims more than the honest have", async () => {
