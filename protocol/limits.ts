@@ -311,7 +311,7 @@ export const SYNC_POOR_BYTES_PER_S = 16 * KIB
 export const SYNC_FAR_BLOCKS = 1_000
 /** How long a peer that sent a wrong block or height is not asked again. */
 export const SYNC_DISTRUST_MS = 10 * MINUTE_MS
-/** How often a node without contact to a validator asks a peer for its height. */
+/** How often a node asks a peer for its height while too few validators are in reach. */
 export const SYNC_POLL_MS = 30 * SECOND_MS
 
 // --- receipts -------------------------------------------------------------------------------

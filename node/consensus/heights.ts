@@ -5,6 +5,7 @@
  * A peer is told until it has heard. What it answers is a hint that follower.ts weighs.
  */
 
+import { quorumOf } from "../../ledger/validators.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
 import { RETRY_MIN_MS, SYNC_POLL_MS } from "../../protocol/limits.ts"
 import { decodeNumber, encodeNumber, PROTOCOLS } from "../../protocol/wire.ts"
@@ -131,7 +132,10 @@ export class Heights {
     if (told.timer === undefined && this.#told.get(peer) === told) this.#tell(peer)
   }
 
-  /** Without another validator in reach nobody announces: then a peer is asked now and again. */
+  /**
+   * So many validators as the ledger can do without may be stuck, cut off from the others or lying:
+   * while no more of them are in reach a peer is asked now and again, whoever it is.
+   */
   #schedulePoll(): void {
     this.#pollTimer = this.#parts.clock.after(SYNC_POLL_MS, () => {
       this.#schedulePoll()
@@ -140,7 +144,9 @@ export class Heights {
       const others = validators()
       // The only validator makes every block itself.
       if (isValidator && others.length === 0) return
-      if (others.some((peer) => peers.includes(peer))) return
+      const count = others.length + (isValidator ? 1 : 0)
+      const inReach = others.filter((peer) => peers.includes(peer)).length
+      if (inReach > count - quorumOf(count)) return
       const peer = peers[this.#polled % peers.length]
       this.#polled += 1
       if (peer !== undefined) this.ask(peer)
