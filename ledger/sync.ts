@@ -230,9 +230,9 @@ export function readyRange(
   return undefined
 }
 
-/** As if nobody had been asked for blocks. */
-export function withoutRanges(state: SyncState): SyncState {
-  return { ...state, ranges: [] }
+/** As if nobody had been asked for anything. */
+export function withoutRequests(state: SyncState): SyncState {
+  return { ...state, ranges: [], proving: undefined }
 }
 
 /** The blocks of a range were accepted: its peer may be asked for more at once. */

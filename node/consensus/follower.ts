@@ -4,8 +4,8 @@
  * ledger/sync.ts says which blocks to ask of whom; here they are fetched from several peers at
  * once, verified in order on the directory as it was before each, and stored. A peer that sends a
  * wrong block, or claims a height that it cannot show, is left alone for a while; one that is slow
- * or gone costs its own range, which another is asked for. On a poor link entries are fetched
- * without their blocks (bundles.ts).
+ * or gone costs its own range, which another is asked for. On a poor link, or where nobody has the
+ * blocks, entries are fetched without them (course.ts, bundles.ts).
  */
 
 import { decodeFinalBlock } from "../../ledger/block.ts"
@@ -23,6 +23,7 @@ import { NodeError } from "../errors.ts"
 import type { PeerKey, Transport } from "../network/transport.ts"
 import type { BlockStore } from "../store/blocks.ts"
 import { BundleFetcher } from "./bundles.ts"
+import { Course, type CourseParts } from "./course.ts"
 import type { Finality, Staged } from "./finality.ts"
 import { Heights } from "./heights.ts"
 import type { LedgerLog } from "./submitter.ts"
@@ -30,8 +31,11 @@ import type { LedgerLog } from "./submitter.ts"
 /** What was asked for, for the log. */
 type Facts = Readonly<Record<string, string | number>>
 
-/** Blocks alone, entries without them, or whichever the link is good for. */
-export type SyncMode = "auto" | "blocks" | "bundles"
+/** What a node that is behind asks for. */
+export type SyncMode = CourseParts["mode"]
+
+/** One who has failed so often in a row is not counted on for blocks. */
+const FAILURES_MAX = 3
 
 export interface FollowerParts {
   readonly suite: Suite
@@ -78,21 +82,24 @@ export class Follower {
   readonly #jumps = new AbortController()
   #isJumping = false
   #jumpTimer: Timer | undefined
-  /** Up to here blocks are fetched, because entries alone could not be. */
-  #blocksUntil = 0
-  #isPoor = false
-  #meter = { sinceMs: 0, bytes: 0 }
+  readonly #course: Course
   #isRunning = false
 
   constructor(parts: FollowerParts) {
     this.#parts = parts
-    const { transport, clock, validators, store } = parts
+    const { transport, clock, validators, store, mode = "auto" } = parts
+    const ownHeight = (): number => store.head.height
+    this.#course = new Course({
+      clock,
+      mode: parts.validator === undefined ? mode : "blocks",
+      ownHeight,
+    })
     this.#heights = new Heights({
       transport,
       clock,
       validators,
       isValidator: parts.validator !== undefined,
-      ownHeight: () => store.head.height,
+      ownHeight,
       onHeard: (peer, height) => this.#hear(peer, height),
       onLost: (peer) => this.#lose(peer),
     })
@@ -189,13 +196,12 @@ export class Follower {
 
   #pump(): void {
     if (!this.#isRunning) return
-    if (this.#usesBundles()) {
+    this.#reviewCourse()
+    if (this.#course.isByEntries) {
       void this.#jump()
       return
     }
-    if (this.#sync.ranges.length === 0) {
-      this.#meter = { sinceMs: this.#parts.clock.monotonicMs(), bytes: 0 }
-    }
+    if (this.#sync.ranges.length === 0) this.#course.restart()
     const { state, asks } = sync.askNext(this.#sync, this.#parts.store.head.height)
     this.#sync = state
     for (const ask of asks) {
@@ -284,26 +290,20 @@ export class Follower {
 
   // --- entries without blocks ------------------------------------------------------------------
 
-  #usesBundles(): boolean {
-    const { mode = "auto", validator, store } = this.#parts
-    if (mode === "blocks" || validator !== undefined) return false
-    return mode === "bundles" ? store.head.height >= this.#blocksUntil : this.#isPoor
+  #measure(bytes: number): void {
+    if (this.#course.measure(bytes, this.#sync.certified)) this.#dropRequests()
   }
 
-  /** Counts the bytes of blocks; a link is poor that brings too few while many are missing. */
-  #measure(bytes: number): void {
-    const { clock, store, mode = "auto" } = this.#parts
-    const nowMs = clock.monotonicMs()
-    this.#meter.bytes += bytes
-    const spentMs = nowMs - this.#meter.sinceMs
-    if (spentMs < limits.SYNC_METER_MS) return
-    const perSecond = (this.#meter.bytes * 1_000) / spentMs
-    this.#meter = { sinceMs: nowMs, bytes: 0 }
-    const isFar = this.#sync.certified > store.head.height + limits.SYNC_FAR_BLOCKS
-    if (mode !== "auto" || !isFar || perSecond >= limits.SYNC_POOR_BYTES_PER_S) return
-    this.#isPoor = true
+  #reviewCourse(): void {
+    const ahead = this.#ahead()
+    const counted = ahead.filter((peer) => (this.#failures.get(peer) ?? 0) < FAILURES_MAX)
+    if (ahead.length > 0 && this.#course.review(counted)) this.#dropRequests()
+  }
+
+  /** What is under way of blocks is of no use where entries are fetched. */
+  #dropRequests(): void {
     for (const peer of this.#requests.keys()) this.#abort(peer)
-    this.#sync = sync.withoutRanges(this.#sync)
+    this.#sync = sync.withoutRequests(this.#sync)
   }
 
   /** Jumps ahead until nobody claims more; then, where bundles are the rule, waits a while. */
@@ -319,18 +319,17 @@ export class Follower {
         const result = await this.#bundles.jump(newest, this.#jumps.signal)
         if (!this.#isRunning) return
         if (result === "jumped") continue
-        // Nobody can give what it takes: blocks for a while.
-        this.#blocksUntil = store.head.height + limits.SYNC_WINDOW_BLOCKS
+        this.#course.jumpFailed()
         break
       }
-      this.#isPoor = false
+      this.#course.jumpsEnded()
       if (store.head.height >= this.#sync.certified) this.#jumpLater()
     } catch (error) {
       this.#fail(error)
     } finally {
       this.#isJumping = false
     }
-    if (!this.#usesBundles()) this.#pump()
+    if (!this.#course.isByEntries) this.#pump()
   }
 
   #jumpLater(): void {
@@ -459,7 +458,7 @@ export class Follower {
   }
 
   /** One who fails again and again is asked ever more rarely, so that others get their turn. */
-  #retryLater(peer: PeerKey, { code, message }: NodeError, where: Facts): void {
+  #retryLater(peer: PeerKey, { code, message, refusal }: NodeError, where: Facts): void {
     const { log, clock } = this.#parts
     const failures = this.#failures.get(peer) ?? 0
     if (failures === 0) log.warn(code, { peer, ...where, message })
@@ -468,6 +467,7 @@ export class Follower {
     this.#sync = sync.failed(this.#sync, peer, isSlow ? "slow" : "gone")
     // A link on which nothing arrives in time is poor as well.
     if (isSlow) this.#measure(0)
+    if (refusal === "STORE_GAP") this.#course.gapShown(peer)
     clock.after(Math.min(limits.RETRY_MIN_MS * 2 ** failures, limits.RETRY_MAX_MS), () => {
       this.#askHeight(peer)
     })
