@@ -386,6 +386,8 @@ export const KEEPALIVE_BULK_MS = 30 * SECOND_MS
 export const DUPLICATE_LINGER_MS = 30 * SECOND_MS
 /** A small request (control, receipts, status). */
 export const REQUEST_TIMEOUT_MS = 30 * SECOND_MS
+/** What one who is behind asks for, while bytes come: 5 MiB at 8 KiB/s, and some room. */
+export const SYNC_ANSWER_TIMEOUT_MS = 15 * MINUTE_MS
 /** Array head, version and head of a byte string, in front of what a message carries. */
 export const MESSAGE_HEAD_BYTES_MAX = 16
 /** Largest message that carries numbers alone. */

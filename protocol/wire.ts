@@ -98,7 +98,8 @@ export const PROTOCOLS = {
     lane: "bulk",
     requestBytesMax: 16 * limits.HOLDERS_PER_REQUEST_MAX,
     answerBytesMax: 2 * limits.HOLDERS_ANSWER_BYTES,
-    timeoutMs: limits.REQUEST_TIMEOUT_MS,
+    timeoutMs: limits.SYNC_ANSWER_TIMEOUT_MS,
+    stallMs: 2 * limits.REQUEST_TIMEOUT_MS,
   },
   /** Entries of one bundle without their blocks, with the path to a root. */
   bundle: {
@@ -106,7 +107,8 @@ export const PROTOCOLS = {
     lane: "bulk",
     requestBytesMax: limits.NUMBERS_BYTES_MAX,
     answerBytesMax: 2 * limits.BUNDLE_BYTES_MAX,
-    timeoutMs: 2 * limits.REQUEST_TIMEOUT_MS,
+    timeoutMs: limits.SYNC_ANSWER_TIMEOUT_MS,
+    stallMs: 2 * limits.REQUEST_TIMEOUT_MS,
   },
   /** Blocks from a height on, for catching up. */
   blocks: {
@@ -114,7 +116,8 @@ export const PROTOCOLS = {
     lane: "bulk",
     requestBytesMax: limits.NUMBERS_BYTES_MAX,
     answerBytesMax: limits.BLOCKS_MESSAGE_BYTES_MAX,
-    timeoutMs: 2 * limits.REQUEST_TIMEOUT_MS,
+    timeoutMs: limits.SYNC_ANSWER_TIMEOUT_MS,
+    stallMs: 2 * limits.REQUEST_TIMEOUT_MS,
   },
   /** Our cosignatures of a checkpoint to a validator, which answers with those it has of it. */
   cosign: {

@@ -11,6 +11,7 @@ import { TarbartaError } from "../../protocol/errors.ts"
 import type { Clock, Timer } from "../clock.ts"
 import { NodeError } from "../errors.ts"
 import { ReceiveCredit, Reassembly, type MessageBudget } from "./credits.ts"
+import { startDeadline } from "./deadline.ts"
 import { breach, FrameReader, type Frame, type MessageFrame } from "./frames.ts"
 import { Outgoing, type Outbound, type Pipe } from "./outgoing.ts"
 import type { ProtocolSpec } from "./transport.ts"
@@ -186,7 +187,13 @@ export class Answerer {
         this.#places.delete(place.requestId)
       },
     }
-    place.timer = clock.after(protocol.timeoutMs, () => this.#lastWord(place, "busy"))
+    place.timer = startDeadline({
+      clock,
+      timeoutMs: protocol.timeoutMs,
+      stallMs: protocol.stallMs,
+      progress: () => this.#outgoing.sentBytes,
+      onOver: () => this.#lastWord(place, "busy"),
+    })
     this.#outgoing.message(place.answer)
   }
 

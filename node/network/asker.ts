@@ -7,9 +7,10 @@
  */
 
 import { REQUESTS_PER_STREAM_MAX, REQUESTS_WAITING_MAX } from "../../protocol/limits.ts"
-import type { Clock, Timer } from "../clock.ts"
+import type { Clock } from "../clock.ts"
 import { NodeError } from "../errors.ts"
 import { ReceiveCredit, Reassembly, type MessageBudget } from "./credits.ts"
+import { startDeadline } from "./deadline.ts"
 import { breach, FrameReader, type Frame, type MessageFrame } from "./frames.ts"
 import { Outgoing, type Outbound, type Pipe } from "./outgoing.ts"
 import type { ProtocolSpec } from "./transport.ts"
@@ -44,6 +45,8 @@ export class Asker {
   readonly #ready = new Set<Ask>()
   readonly #started = new Map<number, Ask>()
   #lastId = 0
+  /** Bytes of answers, all requests together: they come one after another. */
+  #received = 0
   #failure: NodeError | undefined
 
   /** The pipe is taken to be closed for writing until {@link Asker.drained} is called. */
@@ -100,9 +103,14 @@ export class Asker {
         },
       }
       const onAbort = (): void => this.#giveUp(ask, abortReason(signal))
-      const timer: Timer = clock.after(timeoutMs, () => {
-        const why = `${protocol.id}: expected an answer within ${timeoutMs} ms, got none`
-        this.#giveUp(ask, new NodeError("STREAM_DEADLINE", why))
+      const timer = startDeadline({
+        clock,
+        timeoutMs,
+        stallMs: protocol.stallMs,
+        progress: () => this.#received,
+        onOver: (why) => {
+          this.#giveUp(ask, new NodeError("STREAM_DEADLINE", `${protocol.id}: ${why}`))
+        },
       })
       this.#waiting.push(ask)
       if (signal?.aborted === true) return onAbort()
@@ -190,6 +198,7 @@ export class Asker {
     const { answerBytesMax } = this.#options.protocol
     const { payload } = frame
     const bytes = ask.answer.bytes + payload.length
+    this.#received += payload.length
     if (bytes > answerBytesMax) {
       throw breach(`${this.#id}: expected an answer of at most ${answerBytesMax} bytes`)
     }

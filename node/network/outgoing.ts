@@ -43,12 +43,18 @@ export class Outgoing {
   readonly #long: Queued[] = []
   #isWritable: boolean
   #isPumping = false
+  #sentBytes = 0
   #longIsNext = false
 
   /** `isWritable` is false while the stream is still being opened. */
   constructor(pipe: Pipe, isWritable: boolean) {
     this.#pipe = pipe
     this.#isWritable = isWritable
+  }
+
+  /** Bytes of messages that have gone, as far as the credit for them goes. */
+  get sentBytes(): number {
+    return this.#sentBytes
   }
 
   control(frame: RefusalFrame | CreditFrame | EndFrame): void {
@@ -120,6 +126,7 @@ export class Outgoing {
     if (isLast) queue.shift()
     this.#longIsNext = queue === this.#short
     this.#credit.spend(payload.length)
+    this.#sentBytes += payload.length
     this.#write(encodeFrame({ type, requestId: queued.requestId, isLast, payload }))
     if (isLast) sent()
     return true

@@ -24,6 +24,11 @@ export interface ProtocolSpec {
   readonly answerBytesMax: number
   /** Whole exchange, dialling included. */
   readonly timeoutMs: number
+  /**
+   * Time in which not a byte of an answer moves on the stream; so a large answer may take
+   * `timeoutMs` on a thin line, and one that stalls does not.
+   */
+  readonly stallMs?: number
 }
 
 /** The connection that a request came on, as far as a handler may know it. */

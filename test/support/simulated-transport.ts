@@ -5,6 +5,7 @@
 
 import type { Clock } from "../../node/clock.ts"
 import { NodeError } from "../../node/errors.ts"
+import { startDeadline } from "../../node/network/deadline.ts"
 import type {
   Carrier,
   Member,
@@ -168,9 +169,15 @@ export class SimulatedTransport implements Transport {
         },
       }
       const onAbort = (): void => waiting.fail(abortReason(signal))
-      const timer = this.#network.clock.after(timeoutMs, () => {
-        const why = `${protocol.id}: expected an answer within ${timeoutMs} ms, got none`
-        waiting.fail(new NodeError("STREAM_DEADLINE", why))
+      const { clock } = this.#network
+      let isComing = false
+      const timer = startDeadline({
+        clock,
+        timeoutMs,
+        stallMs: protocol.stallMs,
+        // All of an answer arrives at once here, but its bytes have been on their way.
+        progress: () => (isComing ? clock.monotonicMs() : 0),
+        onOver: (why) => waiting.fail(new NodeError("STREAM_DEADLINE", `${protocol.id}: ${why}`)),
       })
       const done = (): void => {
         timer.cancel()
@@ -181,7 +188,9 @@ export class SimulatedTransport implements Transport {
       if (signal?.aborted === true) return onAbort()
       signal?.addEventListener("abort", onAbort)
       // The sender keeps its buffer, so what travels is a copy.
-      const outcome = this.#carry(peer, protocol, message.slice())
+      const outcome = this.#carry(peer, protocol, message.slice(), () => {
+        isComing = true
+      })
       void this.#conclude(outcome, waiting, (answer) => {
         done()
         resolve(answer)
@@ -231,6 +240,7 @@ export class SimulatedTransport implements Transport {
     peer: PeerKey,
     protocol: ProtocolSpec,
     message: Uint8Array,
+    onComing: () => void,
   ): Promise<Uint8Array | undefined> {
     const network = this.#network
     const { self } = this
@@ -250,6 +260,7 @@ export class SimulatedTransport implements Transport {
     const answer = await target.#serve(this, protocol, message)
     if (!target.isRunning) return this.#lose(`answer ${what}`)
     if (this.#isLost(peer, self, "answerLoss")) return this.#lose(`answer ${what}`)
+    onComing()
     const length = answer instanceof Error ? 0 : answer.length
     await target.#travel(peer, this, `${protocol.id} answer`, length)
     if (!this.isRunning || network.isCut(this.place, target.place))

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest"
 import type { FinalBlock } from "../../../ledger/block.ts"
+import type { ChainHead } from "../../../ledger/chain.ts"
 import { NodeError } from "../../../node/errors.ts"
+import { payloadEntry, signBatch, type Batch } from "../../../protocol/entry.ts"
 import {
   SYNC_PATIENCE_MS,
   SYNC_RANGES_MAX,
@@ -9,6 +11,7 @@ import {
 import { makeChain, newestAnswer, ServingPeer, type Manners } from "../../support/chains.ts"
 import type { ChainOptions, MadeChain } from "../../support/chains.ts"
 import { LedgerWorld } from "../../support/ledgers.ts"
+import type { Ministry } from "../../support/ministry.ts"
 
 const FOLLOWER = 4
 
@@ -235,6 +238,50 @@ describe("a peer of a node that catches up", () => {
     all.world.network.setLink(one.post.peer, peerOf(all.world), { delayMs: 14_000 })
     all.world.network.setLink(two.post.peer, peerOf(all.world), { delayMs: 25_000 })
     await caughtUp(all)
+  })
+})
+
+describe("a block of the largest size on a thin line", () => {
+  const HEIGHT = 40
+
+  /** What a leader may make: 63 batches with an entry of the largest size each. */
+  function largest({ suite, net, posts }: Ministry, head: ChainHead): readonly Batch[] | undefined {
+    const [post] = posts
+    if (post === undefined || head.height + 1 !== HEIGHT) return undefined
+    const first = (head.serials.get(post.rid) ?? 0) + 1
+    return Array.from({ length: 63 }, (_, at) => {
+      const payload = new Uint8Array(65_000)
+      const entry = payloadEntry(suite, "evidence", post.rid, first + at, 1, payload)
+      return signBatch(suite, net, [entry], post.submit.sign)
+    })
+  }
+
+  async function thin(bytesPerSecond: number, peers: number): Promise<Scene> {
+    const world = new LedgerWorld(5, "thin", { link: { delayMs: 50, bytesPerSecond } })
+    const chain = makeChain(world.ministry, 2 * HEIGHT, {
+      batches: (head) => largest(world.ministry, head),
+    })
+    expect(chain.bytes[HEIGHT - 1]?.length).toBeGreaterThan(4_000_000)
+    const served = Array.from({ length: peers }, (_, at) => new ServingPeer(world, at + 1, chain))
+    for (const peer of served) await peer.start(world, FOLLOWER)
+    return { world, chain, peers: served }
+  }
+
+  it.each([64, 16, 8])("arrives at %i KiB a second, once", async (rate) => {
+    const alone = await thin(rate * 1_024, 1)
+    const follower = alone.world.node(FOLLOWER)
+    follower.sync = "blocks"
+    const ideal = (alone.chain.bytes.reduce((sum, block) => sum + block.length, 0) / rate) * 1.024
+    expect(await caughtUp(alone, 2 * 3_600_000)).toBeLessThan(ideal + 10_000)
+    expect(follower.warnings).toEqual([])
+  })
+
+  it("does so at 8 KiB a second by default as well", async () => {
+    await caughtUp(await thin(8 * 1_024, 1), 2 * 3_600_000)
+  })
+
+  it("arrives from one of several peers, all of which are slow", async () => {
+    await caughtUp(await thin(16 * 1_024, 3), 2 * 3_600_000)
   })
 })
 

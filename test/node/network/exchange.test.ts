@@ -8,6 +8,7 @@ import { Asker } from "../../../node/network/asker.ts"
 import { MessageBudget } from "../../../node/network/credits.ts"
 import { encodeFrame, FrameReader, type Frame } from "../../../node/network/frames.ts"
 import type { Pipe } from "../../../node/network/outgoing.ts"
+import type { ProtocolSpec } from "../../../node/network/transport.ts"
 import { ProtocolError } from "../../../protocol/errors.ts"
 import {
   FRAME_BYTES_MAX,
@@ -18,6 +19,8 @@ import { createVirtualClock, type VirtualClock } from "../../support/clock.ts"
 import { echoProtocol } from "../../support/echo-protocol.ts"
 
 const ECHO = echoProtocol("bulk", 5_000_000, 10_000)
+/** As {@link ECHO}, for answers that may take long while bytes move. */
+const PATIENT = { ...echoProtocol("bulk", 5_000_000, 60_000), stallMs: 1_000 }
 
 /** A pipe that keeps what was written until the test carries it over. */
 class HeldPipe implements Pipe {
@@ -41,16 +44,20 @@ class HeldPipe implements Pipe {
 
 type Handler = (request: Uint8Array) => Promise<Uint8Array>
 
-function pair(handler: Handler = (request) => Promise.resolve(request), budget?: MessageBudget) {
+function pair(
+  handler: Handler = (request) => Promise.resolve(request),
+  budget?: MessageBudget,
+  protocol: ProtocolSpec = ECHO,
+) {
   const clock: VirtualClock = createVirtualClock()
   const out = new HeldPipe()
   const back = new HeldPipe()
   const askerBudget = new MessageBudget()
   const answererBudget = budget ?? new MessageBudget()
   const bugs: unknown[] = []
-  const asker = new Asker({ protocol: ECHO, clock, budget: askerBudget, pipe: out })
+  const asker = new Asker({ protocol, clock, budget: askerBudget, pipe: out })
   const answerer = new Answerer({
-    protocol: ECHO,
+    protocol,
     handler,
     clock,
     budget: answererBudget,
@@ -223,6 +230,54 @@ describe("asker and answerer", () => {
     expect(seen.every(({ code }) => code === "PEER_UNREACHABLE")).toBe(true)
     p.answerer.closed()
     expect(p.clock.pending).toBe(0)
+  })
+})
+
+describe("a large answer on a thin line", () => {
+  const LARGE = 2_000_000
+
+  /** A request for it, and a line on which one frame of an answer comes at a time. */
+  function scene(timeoutMs = PATIENT.timeoutMs) {
+    const p = pair(() => Promise.resolve(new Uint8Array(LARGE)), undefined, PATIENT)
+    const seen = watch(p.asker.request(new Uint8Array(1), timeoutMs))
+    const next = async (pauseMs: number): Promise<void> => {
+      for (const one of p.out.take()) p.answerer.receive(encodeFrame(one))
+      await p.clock.settle()
+      await p.clock.runFor(pauseMs)
+      const [one] = p.back.frames.splice(0, 1)
+      if (one !== undefined) p.asker.receive(encodeFrame(one))
+    }
+    return { ...p, seen, next }
+  }
+
+  it("may take much longer than a silence is borne, while bytes come", async () => {
+    const { seen, next, asker, answerer, clock } = scene()
+    for (let frames = 0; frames < Math.ceil(LARGE / FRAME_BYTES_MAX); frames++) await next(800)
+    await clock.settle()
+    expect(seen.answer?.length).toBe(LARGE)
+    expect(asker.underWay + answerer.underWay).toBe(0)
+    expect(clock.monotonicMs()).toBeGreaterThan(20 * PATIENT.stallMs)
+    expect(clock.pending).toBe(0)
+  })
+
+  it("is given up by both sides when nothing comes any more", async () => {
+    const { seen, next, asker, answerer, clock, answererBudget, askerBudget } = scene()
+    for (let frames = 0; frames < 5; frames++) await next(800)
+    expect(seen.code).toBeUndefined()
+    expect(answererBudget.used).toBe(LARGE)
+    await clock.runFor(2 * PATIENT.stallMs)
+    expect(seen.code).toBe("STREAM_DEADLINE")
+    expect(askerBudget.used + answererBudget.used).toBe(0)
+    await next(0)
+    expect(answerer.underWay).toBe(0)
+    expect(asker.isClosed).toBe(false)
+  })
+
+  it("that comes ever so slowly has an end as well", async () => {
+    const { seen, next, clock, askerBudget } = scene(20_000)
+    while (clock.monotonicMs() < 20_000) await next(900)
+    expect(seen.error?.message).toContain("within 20000 ms")
+    expect(askerBudget.used).toBe(0)
   })
 })
 
