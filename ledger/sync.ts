@@ -143,13 +143,19 @@ function firstGap(ranges: readonly SyncRange[], ownHeight: number): { from: numb
   return { from, to: Infinity }
 }
 
-/** The least busy of those that claim a height; of equals, the one that spoke last. */
+/**
+ * The least busy of those that claim a height; of equals, the one that was not too slow before; of
+ * equals again, the one that spoke last. Anybody can speak last, so that alone decides nothing.
+ */
 function chooseFor(state: SyncState, height: number, isFront: boolean): string | undefined {
-  let best: { peer: string; busy: number } | undefined
+  let best: { peer: string; busy: number; blocks: number } | undefined
   for (const [peer, claim] of state.claims) {
     const busy = busyOf(state, peer, isFront)
-    if (claim < height || peer === state.proving || busy >= paceOf(state, peer).ranges) continue
-    if (best === undefined || busy <= best.busy) best = { peer, busy }
+    const { ranges, blocks } = paceOf(state, peer)
+    if (claim < height || peer === state.proving || busy >= ranges) continue
+    const isBetter =
+      best === undefined || busy < best.busy || (busy === best.busy && blocks >= best.blocks)
+    if (isBetter) best = { peer, busy, blocks }
   }
   return best?.peer
 }
@@ -249,20 +255,14 @@ export function accepted(state: SyncState, range: BlocksQuery): SyncState {
   }
 }
 
-/**
- * The request under way that all others wait for, while later answers of other peers are here and
- * one of them could be asked instead.
- */
+/** The request under way that all others wait for, while another peer could be asked instead. */
 export function stalledQuery(state: SyncState, ownHeight: number): BlocksQuery | undefined {
   const front = state.ranges.find((range) => lastOf(range) > ownHeight)
   if (front === undefined || front.answer !== undefined) return undefined
-  const isPassed = state.ranges.some(({ peer, answer }) => {
-    return peer !== front.peer && answer !== undefined
-  })
-  const others = [...state.claims].filter(([peer, height]) => {
+  const isElsewhere = [...state.claims].some(([peer, height]) => {
     return peer !== front.peer && height >= front.fromHeight
   })
-  return isPassed && others.length > 0 ? front : undefined
+  return isElsewhere ? front : undefined
 }
 
 /**

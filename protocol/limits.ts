@@ -286,8 +286,9 @@ export const SYNC_RANGES_MAX = 10
 export const SYNC_RANGES_PER_PEER_MAX = 4
 /** Answers that wait for their turn, in bytes. */
 export const SYNC_HELD_BYTES_MAX = 16 * MIB
-/** How long all may wait for one peer while others have answered; doubles with every try. */
+/** How long all wait for one whom another could replace, doubling; then it is not listened to. */
 export const SYNC_PATIENCE_MS = 5 * SECOND_MS
+export const SYNC_REST_MS = 30 * SECOND_MS
 /** How long a validator waits for consensus to bring a block before it fetches it. */
 export const SYNC_VALIDATOR_WAIT_MS = 1 * SECOND_MS
 /** A header with its certificate and {@link UNFINAL_BLOCKS_MAX} links, and the one below it. */
@@ -384,9 +385,8 @@ export const KEEPALIVE_URGENT_MS = 10 * SECOND_MS
 export const KEEPALIVE_BULK_MS = 30 * SECOND_MS
 /** How long a duplicate connection stays for what is under way on it. */
 export const DUPLICATE_LINGER_MS = 30 * SECOND_MS
-/** A small request (control, receipts, status). */
+/** A small request; and what one who is behind asks for, while bytes come: 5 MiB at 8 KiB/s. */
 export const REQUEST_TIMEOUT_MS = 30 * SECOND_MS
-/** What one who is behind asks for, while bytes come: 5 MiB at 8 KiB/s, and some room. */
 export const SYNC_ANSWER_TIMEOUT_MS = 15 * MINUTE_MS
 /** Array head, version and head of a byte string, in front of what a message carries. */
 export const MESSAGE_HEAD_BYTES_MAX = 16

@@ -25,6 +25,7 @@ import type { BlockStore } from "../store/blocks.ts"
 import { BundleFetcher } from "./bundles.ts"
 import { Course, type CourseParts } from "./course.ts"
 import type { Finality, Staged } from "./finality.ts"
+import { FrontWatch } from "./front.ts"
 import { Heights } from "./heights.ts"
 import type { LedgerLog } from "./submitter.ts"
 
@@ -68,14 +69,14 @@ export class Follower {
   readonly #heights: Heights
   /** Peers that lied, and until when they are left alone (monotonic ms). */
   readonly #distrusted = new Map<PeerKey, number>()
+  /** Peers that others could replace and that kept all waiting, and until when they rest. */
+  readonly #resting = new Map<PeerKey, number>()
   /** Failed requests in a row. */
   readonly #failures = new Map<PeerKey, number>()
   /** Ends the requests to a peer that are under way. */
   readonly #requests = new Map<PeerKey, AbortController>()
   #sync: sync.SyncState = sync.EMPTY_SYNC
-  /** Height that all wait for, and how often a peer was found too slow with it. */
-  #stalls = { height: 0, count: 0 }
-  #stallTimer: Timer | undefined
+  readonly #front: FrontWatch
   #waitTimer: Timer | undefined
   #isDraining = false
   readonly #bundles: BundleFetcher
@@ -94,6 +95,7 @@ export class Follower {
       mode: parts.validator === undefined ? mode : "blocks",
       ownHeight,
     })
+    this.#front = new FrontWatch(clock, (query) => this.#passBy(query))
     this.#heights = new Heights({
       transport,
       clock,
@@ -121,7 +123,7 @@ export class Follower {
     this.#heights.stop()
     this.#jumps.abort()
     this.#jumpTimer?.cancel()
-    this.#stallTimer?.cancel()
+    this.#front.stop()
     this.#waitTimer?.cancel()
   }
 
@@ -172,7 +174,8 @@ export class Follower {
   // --- heights ---------------------------------------------------------------------------------
 
   #hear(peer: PeerKey, height: number): void {
-    if (this.#isDistrusted(peer)) return
+    const isResting = this.#parts.clock.monotonicMs() < (this.#resting.get(peer) ?? 0)
+    if (isResting || this.#isDistrusted(peer)) return
     this.#sync = sync.heardHeight(this.#sync, peer, height)
     if (this.#parts.validator === undefined || this.#sync.ranges.length > 0) this.#pump()
     else if (height > this.#parts.store.head.height) this.#pumpLater()
@@ -187,6 +190,7 @@ export class Follower {
   }
 
   #lose(peer: PeerKey): void {
+    this.#resting.delete(peer)
     this.#abort(peer)
     this.#sync = sync.failed(this.#sync, peer, "gone")
     this.#pump()
@@ -209,7 +213,7 @@ export class Follower {
       else void this.#fetchRange(ask.query)
     }
     void this.#drain()
-    this.#watchFront()
+    this.#front.watch(sync.stalledQuery(this.#sync, this.#parts.store.head.height))
   }
 
   /** Asks a peer for its newest header; undefined when it could not show any. */
@@ -267,25 +271,14 @@ export class Follower {
     this.#requests.delete(peer)
   }
 
-  /** Who keeps all others waiting is given up for this time, and another peer is asked. */
-  #watchFront(): void {
-    const { clock, store } = this.#parts
-    const stalled = sync.stalledQuery(this.#sync, store.head.height)
-    if (stalled === undefined || this.#stallTimer !== undefined) return
-    // Twice as long each time: where everybody is slow, somebody must get to the end.
-    const times = this.#stalls.height === stalled.fromHeight ? this.#stalls.count : 0
-    this.#stallTimer = clock.after(limits.SYNC_PATIENCE_MS * 2 ** times, () => {
-      this.#stallTimer = undefined
-      const still = sync.stalledQuery(this.#sync, store.head.height)
-      if (still?.peer === stalled.peer && still.fromHeight === stalled.fromHeight) {
-        this.#stalls = { height: stalled.fromHeight, count: times + 1 }
-        this.#abort(stalled.peer)
-        const error = new NodeError("STREAM_DEADLINE", "others are faster")
-        this.#retryLater(stalled.peer, error, rangeOf(stalled))
-        this.#pump()
-      }
-      this.#watchFront()
-    })
+  /** Who keeps all others waiting rests for a while, whatever it says, and another is asked. */
+  #passBy(query: sync.BlocksQuery): void {
+    const { peer } = query
+    this.#abort(peer)
+    const error = new NodeError("STREAM_DEADLINE", "others could be faster")
+    this.#resting.set(peer, this.#parts.clock.monotonicMs() + limits.SYNC_REST_MS)
+    this.#retryLater(peer, error, rangeOf(query), limits.SYNC_REST_MS)
+    this.#pump()
   }
 
   // --- entries without blocks ------------------------------------------------------------------
@@ -458,7 +451,12 @@ export class Follower {
   }
 
   /** One who fails again and again is asked ever more rarely, so that others get their turn. */
-  #retryLater(peer: PeerKey, { code, message, refusal }: NodeError, where: Facts): void {
+  #retryLater(
+    peer: PeerKey,
+    { code, message, refusal }: NodeError,
+    where: Facts,
+    pauseMsMin = 0,
+  ): void {
     const { log, clock } = this.#parts
     const failures = this.#failures.get(peer) ?? 0
     if (failures === 0) log.warn(code, { peer, ...where, message })
@@ -468,9 +466,8 @@ export class Follower {
     // A link on which nothing arrives in time is poor as well.
     if (isSlow) this.#measure(0)
     if (refusal === "STORE_GAP") this.#course.gapShown(peer)
-    clock.after(Math.min(limits.RETRY_MIN_MS * 2 ** failures, limits.RETRY_MAX_MS), () => {
-      this.#askHeight(peer)
-    })
+    const pauseMs = Math.min(limits.RETRY_MIN_MS * 2 ** failures, limits.RETRY_MAX_MS)
+    clock.after(Math.max(pauseMsMin, pauseMs), () => this.#askHeight(peer))
   }
 
   #askHeight(peer: PeerKey): void {

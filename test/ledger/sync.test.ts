@@ -204,15 +204,30 @@ describe("answers", () => {
     expect(asks(larger, 0).words).toEqual([])
   })
 
-  it("of others while one is waited for show who is slow, if another can be asked", () => {
+  it("that all wait for may be asked of another, if one claims to have it", () => {
     const claims = heard(["Capital", 500], ["Lisbon", 500])
     const { state } = askNext(provenHeight(claims, "Capital", 500), 0)
-    expect(stalledQuery(state, 0)).toBeUndefined()
+    expect(stalledQuery(state, 0)).toMatchObject({ peer: "Lisbon", fromHeight: 1 })
     const later = { peer: "Capital", fromHeight: 65, count: 64 }
     const passed = arrived(state, later, blocksOf(64))
     expect(stalledQuery(passed, 0)).toMatchObject({ peer: "Lisbon", fromHeight: 1 })
+    const first = { peer: "Lisbon", fromHeight: 1, count: 64 }
+    expect(stalledQuery(arrived(state, first, blocksOf(64)), 0)).toBeUndefined()
     const nobody = { ...passed, claims: new Map([["Lisbon", 500]]) }
     expect(stalledQuery(nobody, 0)).toBeUndefined()
+    // One who claims less does not have what all wait for.
+    const fewer = heardHeight(state, "Capital", 0)
+    expect(stalledQuery(fewer, 0)).toBeUndefined()
+  })
+
+  it("is asked of whoever was not too slow before, though others spoke later", () => {
+    const start = heard(["Capital", 20], ["Lisbon", 20])
+    const slow = heardHeight(failed(start, "Lisbon", "slow"), "Lisbon", 20)
+    expect(asks(slow, 10).words).toEqual(["Capital 11…20"])
+    const both = heardHeight(failed(slow, "Capital", "slow"), "Lisbon", 20)
+    expect(asks(heardHeight(both, "Capital", 20), 10).words).toEqual(["Capital 11…20"])
+    const again = accepted(both, { peer: "Lisbon", fromHeight: 11, count: 10 })
+    expect(asks(heardHeight(again, "Capital", 30), 20).words).toEqual(["Capital 21…30"])
   })
 
   it("arrive and fail in any order: ranges stay disjoint, few, and lead to the end", () => {

@@ -8,6 +8,12 @@ import {
   SYNC_RANGES_MAX,
   SYNC_RANGES_PER_PEER_MAX,
 } from "../../../protocol/limits.ts"
+import {
+  decodeBlocksRequest,
+  encodeBlocksAnswer,
+  encodeNumber,
+  PROTOCOLS,
+} from "../../../protocol/wire.ts"
 import { makeChain, newestAnswer, ServingPeer, type Manners } from "../../support/chains.ts"
 import type { ChainOptions, MadeChain } from "../../support/chains.ts"
 import { LedgerWorld } from "../../support/ledgers.ts"
@@ -238,6 +244,48 @@ describe("a peer of a node that catches up", () => {
     all.world.network.setLink(one.post.peer, peerOf(all.world), { delayMs: 14_000 })
     all.world.network.setLink(two.post.peer, peerOf(all.world), { delayMs: 25_000 })
     await caughtUp(all)
+  })
+})
+
+describe("a peer that is slow and always the last to speak", () => {
+  it("delays one block of a follower that has another to ask, and no more", async () => {
+    const world = new LedgerWorld(3, "speaks last")
+    const { headquarters: hq, clock, network } = world
+    await world.during(hq.start())
+    const follower = world.node(1)
+    await world.during(follower.start())
+    await clock.runFor(20_000)
+    const slow = network.transport(world.node(2).post.peer)
+    slow.handle(PROTOCOLS.height, async () => Promise.resolve(encodeNumber(hq.height)))
+    slow.handle(PROTOCOLS.blocks, async (_, request) => {
+      const { fromHeight } = decodeBlocksRequest(request)
+      await new Promise<void>((resolve) => {
+        clock.after(58_000, resolve)
+      })
+      for await (const block of hq.ledger.blocks(fromHeight)) return encodeBlocksAnswer([block])
+      return encodeBlocksAnswer([])
+    })
+    const { peer } = follower.post
+    slow.setMembers([{ peer, addresses: [], keep: true }])
+    await slow.start()
+    // It says what the next height will be before there is such a block, again and again.
+    const tell = (): void => {
+      const height = encodeNumber(hq.height + 1)
+      void slow.request(peer, PROTOCOLS.height, height).catch(() => undefined)
+      clock.after(50, tell)
+    }
+    tell()
+    const delays: number[] = []
+    for (let round = 0; round < 10; round++) {
+      const fromMs = clock.monotonicMs()
+      const target = hq.height + 1
+      await world.during(hq.submit())
+      await clock.runUntil(() => follower.height >= target, 600_000)
+      delays.push(clock.monotonicMs() - fromMs)
+    }
+    const late = delays.filter((delayMs) => delayMs > 1_000)
+    expect(late.length).toBeLessThanOrEqual(1)
+    expect(Math.max(...delays)).toBeLessThan(2 * SYNC_PATIENCE_MS)
   })
 })
 
