@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest"
 import { ADVERSARIES } from "./adversaries.ts"
-import { replayOf, runAny } from "./campaigns.ts"
+import { faultsOf } from "../../ledger/validators.ts"
+import { FORKS_MIN, replayOf, runAny } from "./campaigns.ts"
 import { MIXES, QUIET_MIXES, type Case } from "./mixes.ts"
 import { faultsOfMutants, huntMutant } from "./mutants.ts"
 
@@ -38,7 +39,15 @@ describe("a key in two machines", () => {
   })
 
   it("forks the chain only when f+1 are, and then f+1 culprits have evidence against them", () => {
-    expect(redsOf("blame", [4, 6, 7], 20)).toEqual([])
+    for (const count of [4, 6, 7]) {
+      const outcomes = Array.from({ length: 20 }, (_, i) =>
+        runAny({ mix: "blame", count, seed: i + 1_000_000 }),
+      )
+      expect(outcomes.flatMap(({ red }) => red ?? [])).toEqual([])
+      const forked = outcomes.flatMap(({ culprits }) => culprits ?? [])
+      expect(forked.length).toBeGreaterThanOrEqual(20 * FORKS_MIN)
+      for (const culprits of forked) expect(culprits).toBeGreaterThan(faultsOf(count))
+    }
   })
 })
 

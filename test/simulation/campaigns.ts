@@ -25,7 +25,11 @@ export type Work = Job | { readonly mutant: string }
 export interface Report {
   readonly campaign: string
   readonly mix: string
+  /** Validators in each of its cases; none of a mutant. */
+  readonly count: number
   readonly seeds: number
+  /** Seeds whose final blocks forked, with enough culprits. */
+  readonly forks: number
   readonly views: number
   readonly events: number
   /** Over the traces of all its seeds. */
@@ -48,6 +52,12 @@ export const GOALS: readonly {
   { campaign: "determinism", of: "seeds", atLeast: 200 },
 ]
 
+/**
+ * With f+1 twins at least so many seeds of each size must fork: a campaign of blame without forks
+ * would say nothing.
+ */
+export const FORKS_MIN: number = 1 / 3
+
 /** Runs one case of any campaign. */
 export function runAny(one: Case, onTrace?: (line: string) => void): Outcome {
   if (one.mix === "twins") return runTwins(one.count, one.seed, 0, onTrace)
@@ -64,18 +74,21 @@ export function perform(work: Work): Report {
     const { name, isKilled, said } = huntMutant(work.mutant)
     const command = `npm run test:simulation -- --mutant "${name}"`
     const reds = isKilled ? [] : [`mutant lives: ${name}: ${said}\n  ${command}`]
-    return { campaign: "mutants", mix: "", seeds: 1, views: 0, events: 0, hash: 0, reds }
+    const nothing = { count: 0, forks: 0, views: 0, events: 0, hash: 0 }
+    return { campaign: "mutants", mix: "", seeds: 1, ...nothing, reds }
   }
   const { campaign, mix, count, from, to } = work
   let views = 0
   let events = 0
   let hash = 0
+  let forks = 0
   const reds: string[] = []
   for (let seed = from; seed < to; seed++) {
     const one = { mix, count, seed }
     const outcome = runAny(one)
     views += outcome.views
     events += outcome.events
+    if (outcome.culprits !== undefined) forks += 1
     // A sum: jobs end in any order.
     hash = (hash + outcome.digest) >>> 0
     const why =
@@ -85,7 +98,7 @@ export function perform(work: Work): Report {
         : undefined)
     if (why !== undefined) reds.push(`${why}\n  ${replayOf(one)}`)
   }
-  return { campaign, mix, seeds: to - from, views, events, hash, reds }
+  return { campaign, mix, count, seeds: to - from, forks, views, events, hash, reds }
 }
 
 /** Most cases are of the sizes that are most likely in use. */

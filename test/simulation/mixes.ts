@@ -142,6 +142,8 @@ export interface Outcome {
   /** Simulated ms from healing to the last transaction's finality. */
   readonly healingMs: number
   readonly red: string | undefined
+  /** Where final blocks forked: how many validators are proven to have lied. */
+  readonly culprits?: number
 }
 
 /** Runs one case to its end. */

@@ -1,6 +1,6 @@
 /** What a run of the simulator has shown so far, and what is printed of it. */
 
-import { GOALS, type Report } from "./campaigns.ts"
+import { FORKS_MIN, GOALS, type Report } from "./campaigns.ts"
 
 interface Total {
   seeds: number
@@ -17,10 +17,13 @@ const REDS_SHOWN = 20
 export class Totals {
   /** By campaign, then by mix; the mix "" is all of a campaign. */
   readonly #totals = new Map<string, Map<string, Total>>()
+  /** Of the campaign of blame, by the number of validators. */
+  readonly #forks = new Map<number, { seeds: number; forks: number }>()
   #redsShown = 0
 
   add(report: Report): void {
     const { campaign, mix, seeds, views, events, hash, reds } = report
+    if (campaign === "blame") this.#addForks(report)
     const mixes = this.#totals.get(campaign) ?? new Map<string, Total>()
     this.#totals.set(campaign, mixes)
     for (const key of new Set(["", mix])) {
@@ -35,6 +38,11 @@ export class Totals {
     for (const red of reds) {
       if (this.#redsShown++ < REDS_SHOWN) console.log(`red: ${red}`)
     }
+  }
+
+  #addForks({ count, seeds, forks }: Report): void {
+    const former = this.#forks.get(count) ?? { seeds: 0, forks: 0 }
+    this.#forks.set(count, { seeds: former.seeds + seeds, forks: former.forks + forks })
   }
 
   get isGreen(): boolean {
@@ -87,6 +95,12 @@ export class Totals {
       areReached &&= isReached
       const word = isReached ? "reached" : "NOT REACHED"
       console.log(`${campaign}: ${number(count)} ${of}, goal ${number(atLeast)}: ${word}`)
+    }
+    for (const [count, { seeds, forks }] of [...this.#forks].sort(([a], [b]) => a - b)) {
+      const isReached = forks >= seeds * FORKS_MIN
+      areReached &&= isReached
+      const of = `blame: ${number(forks)} of ${number(seeds)} seeds of ${count} validators forked`
+      console.log(`${of}, goal a third: ${isReached ? "reached" : "NOT REACHED"}`)
     }
     return areReached
   }

@@ -48,7 +48,7 @@ export function runTwins(
   seed: number,
   extra: 0 | 1,
   onTrace?: (line: string) => void,
-): Outcome & { readonly blamed: number } {
+): Outcome {
   const random = new Random(seed * 13 + count)
   const turn = random.int(count)
   const isSafe = extra === 0
@@ -67,18 +67,19 @@ export function runTwins(
     ),
   }
   let red: string | undefined
-  let blamed = 0
+  let culprits: number | undefined
   let healingMs = 0
   try {
     healingMs = play(cluster, script, random)
   } catch (error) {
     if (error instanceof Fork && !isSafe) {
-      blamed = culpritsFor(cluster, twins)
-      if (blamed <= faultsOf(count)) red = `a fork has ${blamed} culprits: ${error.message}`
+      culprits = culpritsFor(cluster, twins)
+      if (culprits <= faultsOf(count)) red = `a fork has ${culprits} culprits: ${error.message}`
     } else red = error instanceof Red ? error.message : String((error as Error).stack)
   }
   const { views } = cluster
-  return { views, events: cluster.events, digest: cluster.digest, healingMs, red, blamed }
+  const { events, digest } = cluster
+  return { views, events, digest, healingMs, red, ...(culprits !== undefined && { culprits }) }
 }
 
 /** To get forks, one half of each key goes with side A and the other with side B. */
