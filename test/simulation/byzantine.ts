@@ -25,14 +25,14 @@ export function runByzantine(one: Case, onTrace?: (line: string) => void): Outco
     else cluster.addMachine(identity, { wallMs: 1e9, offsetMs: random.int(1_000) })
   }
   let red: string | undefined
-  let healingMs = 0
+  let longestMs = 0
   try {
-    healingMs = live(cluster, random, mix)
+    longestMs = live(cluster, random, mix)
   } catch (error) {
     red = error instanceof Red ? error.message : String((error as Error).stack)
   }
   const { views } = cluster
-  return { views, events: cluster.events, digest: cluster.digest, healingMs, red }
+  return { views, events: cluster.events, digest: cluster.digest, longestMs, red }
 }
 
 function live(cluster: Cluster, random: Random, mix: string): number {
@@ -42,10 +42,10 @@ function live(cluster: Cluster, random: Random, mix: string): number {
   const troubleMs = random.between(1_000, 4_000)
   for (let i = 0; i < 15; i++) cluster.schedule.at(random.next() * troubleMs, submit)
   cluster.run(troubleMs)
-  const healingMs = demandFinality(cluster, cluster.machines, { isSilent: false })
+  const longestMs = demandFinality(cluster, cluster.machines, { isSilent: false })
   demandProgress(cluster, submit)
   if (BLAMED.includes(mix) && cluster.invariants.accused.size === 0) {
     throw new Red(`nobody noticed what the ${mix} did`)
   }
-  return healingMs
+  return longestMs
 }

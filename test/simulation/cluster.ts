@@ -72,6 +72,8 @@ export class Cluster {
   digest = 0
   /** From then on no append fails. */
   areDisksGood = false
+  /** True once two were in reach again and neither noticed. */
+  hasMissedContact = false
   /** Submissions that will arrive: nobody waits for what is in them yet. */
   underWay = 0
   onTrace: ((line: string) => void) | undefined
@@ -130,21 +132,26 @@ export class Cluster {
         .map((other) => [one, other] as const),
     )
     change()
-    for (const [one, other] of parted) this.#meet(one, other)
+    for (const [one, other] of parted) {
+      if (network.isCut(one.end, other.end)) continue
+      // Of a short break neither may know; everything after it goes on as if there had been none.
+      if (this.random.chance(0.5)) this.hasMissedContact = true
+      else this.#meet(one, other)
+    }
   }
 
-  /** A validator that starts finds the others. */
+  /** A validator that starts finds the others: it has no connection that might have lived on. */
   meetAll(machine: Machine): void {
     for (const other of this.machines) {
       if (other.identity !== machine.identity) this.#meet(machine, other)
     }
   }
 
-  /** Both notice that they reach each other (LEDGER §8.3, Q5), or, for a short break, neither does. */
+  /** Both notice that they reach each other (LEDGER §8.3, Q5). */
   #meet(one: Machine, other: Machine): void {
     const { network, schedule } = this
     const isInReach = (): boolean => one.isUp && other.isUp && !network.isCut(one.end, other.end)
-    if (!isInReach() || this.random.chance(0.5)) return
+    if (!isInReach()) return
     for (const [here, there] of [
       [one, other],
       [other, one],

@@ -41,6 +41,8 @@ export class Invariants {
   readonly submitted = new Set<number>()
   /** Final blocks by height, as the first validator had them. */
   readonly chain: Content[] = []
+  /** When the first validator had each of them. */
+  readonly finalMs: number[] = []
   readonly accused = new Set<number>()
   readonly rejects = new Map<string, number>()
   readonly stops: string[] = []
@@ -187,6 +189,7 @@ export class Invariants {
     if (content.height !== below.height + 1) throw new Red(`${name}: nobody has the block below`)
     if (content.parent?.key !== below.key) throw new Fork(`${name}: it stands on another block`)
     this.chain.push(content)
+    this.finalMs.push(this.#cluster.schedule.nowMs)
     for (const one of content.transactions) {
       if (!this.submitted.has(one)) throw new Red(`${name}: ${one} was never submitted`)
       if (this.#final.has(one)) throw new Red(`${name}: ${one} is final twice`)

@@ -43,6 +43,8 @@ export class Machine implements Actor {
   life = 0
   stopped: string | undefined
   readonly waiting = new Set<number>()
+  /** Since when it waits for the next final block with transactions, or for its own start. */
+  waitsSinceMs = 0
   /** Height and transactions of what is final here. */
   delivered: { height: number; readonly transactions: Set<number> }
   readonly #cluster: Cluster
@@ -92,6 +94,7 @@ export class Machine implements Actor {
     const top = disk.store.at(-1)
     const place = placeAt(top?.content ?? this.#cluster.contents.start)
     this.life += 1
+    this.waitsSinceMs = this.#cluster.schedule.nowMs
     this.#wakeAtMs = Number.POSITIVE_INFINITY
     this.#timerMs = undefined
     this.#synced = 0
@@ -118,6 +121,7 @@ export class Machine implements Actor {
     this.disk.crash(this.#cluster.random)
     this.state = undefined
     this.life += 1
+    this.waitsSinceMs = this.#cluster.schedule.nowMs
     this.waiting.clear()
     this.#judged.clear()
   }
@@ -137,6 +141,7 @@ export class Machine implements Actor {
       if (!this.delivered.transactions.has(one)) this.waiting.add(one)
     }
     if (this.waiting.size === before) return
+    if (before === 0) this.waitsSinceMs = this.#cluster.schedule.nowMs
     this.#forgetWork()
     this.handle({ type: "submitted" })
   }
@@ -348,6 +353,7 @@ export class Machine implements Actor {
     for (const { content } of stored) {
       if (content.height <= this.delivered.height) continue
       this.delivered.height = content.height
+      if (content.transactions.length > 0) this.waitsSinceMs = this.#cluster.schedule.nowMs
       for (const one of content.transactions) {
         this.delivered.transactions.add(one)
         this.waiting.delete(one)

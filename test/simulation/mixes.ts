@@ -3,7 +3,13 @@
  * was submitted must become final everywhere, and then there must be silence (LEDGER §8.3).
  */
 
-import { HEARTBEAT_MS, SKIP_MS } from "../../protocol/limits.ts"
+import {
+  HEARTBEAT_MS,
+  PATIENCE_MAX,
+  RETRY_DELTAS,
+  SKIP_MS,
+  VIEW_DELTAS,
+} from "../../protocol/limits.ts"
 import { faultsOf } from "../../ledger/validators.ts"
 import type { ConsensusState } from "../../ledger/state.ts"
 import { Cluster, DEFAULTS, type ClusterOptions } from "./cluster.ts"
@@ -60,6 +66,19 @@ function flap(cluster: Cluster, random: Random, untilMs: number): void {
   })
 }
 
+/** One validator is cut off, and loses there what waits; then it is back, behind and idle. */
+function away(cluster: Cluster, random: Random, untilMs: number): void {
+  const machine = random.pick(cluster.machines)
+  let isAway = false
+  often(cluster, random, 1_000, untilMs, () => {
+    isAway = !isAway
+    cluster.regroup(() => cluster.network.putOnSide(machine.end, isAway ? 1 : 0))
+    if (!isAway) return
+    machine.crash()
+    cluster.restartLater(machine)
+  })
+}
+
 function crashSome(cluster: Cluster, random: Random, untilMs: number): void {
   often(cluster, random, 700, untilMs, () => {
     const machine = random.pick(cluster.machines)
@@ -88,6 +107,9 @@ function everything(cluster: Cluster, random: Random, untilMs: number): void {
     if (random.chance(0.5)) plan(cluster, random, untilMs)
   }
 }
+
+/** How often it is looked at who waits, in simulated ms. */
+const LOOK_MS = 250
 
 const ODD = { doubling: 0.3, jitterMs: 48 } as const
 
@@ -121,6 +143,7 @@ export const QUIET_MIXES: Readonly<Record<string, Mix>> = {
   "quiet-30": { quality: { loss: 0.3 } },
   "quiet-50": { quality: { loss: 0.5 } },
   "quiet-crash": { plan: crashSome, isLosing: true },
+  "quiet-away": { plan: away, isLosing: true },
   "quiet-dead": { quality: { loss: 0.3 }, dead: () => 1 },
   "quiet-dead-2": { quality: { loss: 0.5 }, dead: (count) => (count < 6 ? 1 : 2) },
 }
@@ -139,8 +162,8 @@ export interface Outcome {
   readonly views: number
   readonly events: number
   readonly digest: number
-  /** Simulated ms from healing to the last transaction's finality. */
-  readonly healingMs: number
+  /** After healing, the longest that anybody waited for one block, in simulated ms. */
+  readonly longestMs: number
   readonly red: string | undefined
   /** Where final blocks forked: how many validators are proven to have lied. */
   readonly culprits?: number
@@ -167,14 +190,14 @@ export function runCase(one: Case, onTrace?: (line: string) => void): Outcome {
     )
   }
   let red: string | undefined
-  let healingMs = 0
+  let longestMs = 0
   try {
-    healingMs = live(cluster, mix, random, one.mix in QUIET_MIXES)
+    longestMs = live(cluster, mix, random, one.mix in QUIET_MIXES)
   } catch (error) {
     red = error instanceof Red ? error.message : String((error as Error).stack)
   }
   const { views } = cluster
-  return { views, events: cluster.events, digest: cluster.digest, healingMs, red }
+  return { views, events: cluster.events, digest: cluster.digest, longestMs, red }
 }
 
 function live(cluster: Cluster, mix: Mix, random: Random, isBurst: boolean): number {
@@ -225,7 +248,11 @@ function planAgain(cluster: Cluster): void {
   again()
 }
 
-/** Everything that waits is final in time, everywhere; then there is silence. */
+/**
+ * Whatever waits becomes final everywhere: whoever waits has a further block with transactions within
+ * {@link boundOf}, again and again, and whoever lacks a block that is final elsewhere has it in that
+ * time. Then there is silence. Answers the longest that anybody waited for one block.
+ */
 export function demandFinality(
   cluster: Cluster,
   alive: readonly Machine[],
@@ -233,19 +260,31 @@ export function demandFinality(
 ): number {
   const { schedule } = cluster
   const startMs = schedule.nowMs
-  cluster.run(startMs + boundMs(cluster), () => isAllFinal(cluster, alive))
-  const healingMs = schedule.nowMs - startMs
-  if (!isAllFinal(cluster, alive)) {
-    const waits = alive
-      .filter((machine) => machine.waiting.size > 0)
-      .map(({ identity }) => identity)
-    throw new Red(`not final ${healingMs} ms after healing; waiting at ${waits.join(" ")}`)
+  const boundMs = boundOf(cluster, alive.length)
+  let longestMs = 0
+  while (!isAllFinal(cluster, alive)) {
+    const since = alive.map((machine) => Math.max(startMs, waitingSince(cluster, machine)))
+    const firstMs = Math.min(...since)
+    if (schedule.nowMs >= firstMs + boundMs) {
+      const waits = alive.filter((_, i) => since[i] === firstMs).map(({ identity }) => identity)
+      throw new Red(`no further block is final ${boundMs} ms long; waiting at ${waits.join(" ")}`)
+    }
+    const untilMs = Math.min(firstMs + boundMs, schedule.nowMs + LOOK_MS)
+    cluster.run(untilMs, () => isAllFinal(cluster, alive))
+    longestMs = Math.max(longestMs, schedule.nowMs - firstMs)
   }
   cluster.tellAll("all final")
   // Liars are never silent.
-  if (!isSilent) return healingMs
-  demandSilence(cluster, alive)
-  return healingMs
+  if (isSilent) demandSilence(cluster, alive)
+  return longestMs
+}
+
+/** Since when a validator waits for a block; now, if it has all and waits for none. */
+function waitingSince({ schedule, invariants }: Cluster, machine: Machine): number {
+  const { waiting, waitsSinceMs, delivered, isUp } = machine
+  if (!isUp || waiting.size > 0) return waitsSinceMs
+  const missedMs = invariants.finalMs[delivered.height]
+  return missedMs === undefined ? schedule.nowMs : Math.max(missedMs, waitsSinceMs)
 }
 
 /**
@@ -257,10 +296,10 @@ function demandSilence(cluster: Cluster, alive: readonly Machine[]): void {
   const isLossy = cluster.options.quality.loss > 0
   // Where heartbeats are lost, a leader may seem dead for a while.
   const noiseNow = (): number => invariants.noise + (isLossy ? 0 : invariants.skips)
-  const untilMs = schedule.nowMs + boundMs(cluster)
   // A restart is no silence: whoever comes back is greeted (Q5).
   cluster.areDisksGood = true
   cluster.run(schedule.nowMs + (isLossy ? 2 : 1) * (2 * HEARTBEAT_MS + SKIP_MS))
+  const untilMs = schedule.nowMs + boundOf(cluster, alive.length)
   for (let isBusy = isLossy; isBusy && schedule.nowMs < untilMs;) {
     const noise = noiseNow()
     cluster.run(schedule.nowMs + 2 * HEARTBEAT_MS)
@@ -284,17 +323,39 @@ function isSettled(state: ConsensusState | undefined): boolean {
 }
 
 /**
- * 8Δ(f+1), a retry, two heartbeats: what holds once nothing is lost. While losses go on nothing
- * bounds how long it may take: then f+1 rounds through up to f dead leaders each, and views by the
- * number until q messages in a row arrive.
+ * How long a validator may wait for a block, once everything has healed. 8Δ(f+1) where all messages
+ * arrive; and a heartbeat more where two validators did not notice that they reach each other again:
+ * who is idle and behind then hears of it by that (LEDGER §8.1 R9, §8.3 Q4).
+ *
+ * Where messages are lost nothing bounds it, but chance: see {@link lossMs}.
  */
-function boundMs(cluster: Cluster): number {
-  const { options, network, set } = cluster
+function boundOf(cluster: Cluster, alive: number): number {
+  const { options, network, hasMissedContact } = cluster
+  const base = 8 * options.deltaMs * (faultsOf(options.count) + 1)
   const { loss } = network.quality
-  const rounds = loss === 0 ? 1 : faultsOf(options.count) + 1
-  const base = 8 * options.deltaMs * (faultsOf(options.count) + 1) * rounds
-  const lostMs = Math.min(3_000_000, (120_000 * loss) / (1 - loss) ** set.quorum)
-  return base + 4 * options.deltaMs + 2 * HEARTBEAT_MS + lostMs
+  return base + (hasMissedContact ? HEARTBEAT_MS : 0) + (loss > 0 ? lossMs(cluster, alive) : 0)
+}
+
+/**
+ * As many views as fail in a row once in 10⁹ times. A view lasts 3Δ at the utmost patience, four
+ * times as long, and 2Δ more for a vote that is repeated (R4). It is a success if of the others who
+ * are alive a quorum without the leader hears one of two tries: what matters is said again every 2Δ,
+ * most of it more than once in a view. Leaders that are dead make the rounds longer.
+ */
+function lossMs({ options, network, set }: Cluster, alive: number): number {
+  const heard = 1 - network.quality.loss ** 2
+  const others = alive - 1
+  let success = 0
+  for (let k = set.quorum - 1; k <= others; k++) {
+    success += choose(others, k) * heard ** k * (1 - heard) ** (others - k)
+  }
+  const views = Math.log(1e-9) / Math.log(1 - success)
+  const viewDeltas = VIEW_DELTAS * PATIENCE_MAX + RETRY_DELTAS
+  return views * viewDeltas * options.deltaMs * (options.count / alive)
+}
+
+function choose(from: number, count: number): number {
+  return count === 0 ? 1 : (choose(from - 1, count - 1) * from) / count
 }
 
 function isAllFinal(cluster: Cluster, alive: readonly Machine[]): boolean {

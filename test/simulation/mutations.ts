@@ -326,7 +326,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no heartbeat",
     edits: [[QUIESCENCE, "if (nowMs >= state.heartbeatMs + HEARTBEAT_MS) {", "if (nowMs < 0) {"]],
-    hunts: [["quiet-crash", 4]],
+    hunts: [["quiet-away", 4]],
   },
   {
     name: "invalid blocks voted for",

@@ -68,9 +68,9 @@ export function runTwins(
   }
   let red: string | undefined
   let culprits: number | undefined
-  let healingMs = 0
+  let longestMs = 0
   try {
-    healingMs = play(cluster, script, random)
+    longestMs = play(cluster, script, random)
   } catch (error) {
     if (error instanceof Fork && !isSafe) {
       culprits = culpritsFor(cluster, twins)
@@ -79,7 +79,7 @@ export function runTwins(
   }
   const { views } = cluster
   const { events, digest } = cluster
-  return { views, events, digest, healingMs, red, ...(culprits !== undefined && { culprits }) }
+  return { views, events, digest, longestMs, red, ...(culprits !== undefined && { culprits }) }
 }
 
 /** To get forks, one half of each key goes with side A and the other with side B. */
