@@ -3,7 +3,7 @@
  * likes; most know what goes on from what honest ones send them.
  */
 
-import { PROPOSAL_VIEWS_AHEAD, VOTE_VIEWS_AHEAD } from "../../protocol/limits.ts"
+import { VOTE_VIEWS_AHEAD } from "../../protocol/limits.ts"
 import { blockHash, type Block, type Header } from "../../ledger/block.ts"
 import type { Certificate } from "../../ledger/certificate.ts"
 import type { Message } from "../../ledger/message.ts"
@@ -14,7 +14,8 @@ import type { Content } from "./content.ts"
 import { CHAIN_ID, cheapHash, cheapSuite, signerOf } from "./keys.ts"
 
 const NO_BLOCK = new Uint8Array(32)
-const FLOOD = 10_000
+/** Proposals of a flooder for one view. */
+export const FLOOD = 10_000
 
 /** What all liars have: a key, links, and an ear for the view that the others are in. */
 abstract class Liar implements Actor {
@@ -263,22 +264,24 @@ class CatchUpLiar extends Liar {
   }
 }
 
-/** Ten thousand proposals for its view, before the one that it sends to some, and votes ahead. */
-class Flooder extends Liar {
-  #left = FLOOD
+/**
+ * Ten thousand different proposals to one validator, all for the first view that it leads, before
+ * the one that everybody gets; and votes for views far ahead.
+ */
+export class Flooder extends Liar {
+  /** Proposals that it sent for one view; 0 before it led one. */
+  flooded = 0
 
   protected enter(view: number): void {
     for (let at = view; at <= view + VOTE_VIEWS_AHEAD + 20; at += 3) {
       this.sendVote("nullify", at, NO_BLOCK)
       this.sendVote("finalize", at, cheapHash(Uint8Array.of(at & 0xff)))
     }
-    const isOurs = leaderOf(this.cluster.set, view) === this.identity
-    if (!isOurs) return
-    const count = Math.min(this.#left, 500)
-    this.#left -= count
-    const [to] = this.others()
-    for (let i = 0; i < count; i++)
-      this.propose(this.block(view + (i % PROPOSAL_VIEWS_AHEAD), i), to)
+    if (!this.leads) return
+    if (this.flooded === 0) {
+      const [to] = this.others()
+      for (; this.flooded < FLOOD; this.flooded++) this.propose(this.block(view, this.flooded), to)
+    }
     this.propose(this.block(view, FLOOD))
   }
 }

@@ -1,7 +1,7 @@
 /** The campaign of liars: f validators that lie all the same way, among others that do not. */
 
 import { faultsOf } from "../../ledger/validators.ts"
-import { ADVERSARIES, BLAMED } from "./adversaries.ts"
+import { ADVERSARIES, BLAMED, FLOOD, Flooder } from "./adversaries.ts"
 import { Cluster, DEFAULTS } from "./cluster.ts"
 import { Red } from "./invariants.ts"
 import { demandFinality, type Case, type Outcome } from "./mixes.ts"
@@ -46,6 +46,12 @@ function live(cluster: Cluster, random: Random, mix: string): number {
   demandProgress(cluster, submit)
   if (BLAMED.includes(mix) && cluster.invariants.accused.size === 0) {
     throw new Red(`nobody noticed what the ${mix} did`)
+  }
+  for (const actor of cluster.actors) {
+    // Ten blocks after one another: everybody has led a view.
+    if (actor instanceof Flooder && actor.flooded !== FLOOD) {
+      throw new Red(`flooder ${actor.identity} sent ${actor.flooded} proposals of ${FLOOD}`)
+    }
   }
   return longestMs
 }

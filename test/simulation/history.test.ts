@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest"
 import type { Message } from "../../ledger/message.ts"
 import type { HeldBlock, View } from "../../ledger/state.ts"
 import { faultsOf, leaderOf, quorumOf } from "../../ledger/validators.ts"
+import { FLOOD, Flooder } from "./adversaries.ts"
 import { runAny } from "./campaigns.ts"
 import { Cluster, DEFAULTS, type ClusterOptions } from "./cluster.ts"
 import type { Machine } from "./machine.ts"
@@ -193,6 +194,32 @@ describe("consensus goes on", () => {
     cluster.run(5_000)
     demandFinality(cluster, cluster.machines)
     expect(cluster.invariants.finalCount).toBeGreaterThanOrEqual(19)
+  })
+
+  it("after a leader sent ten thousand different proposals for its view, of which one is held", () => {
+    const cluster = new Cluster({ ...DEFAULTS, seed: 1, count: 4, turn: 1 })
+    const liar = leaderOf(cluster.set, 1)
+    cluster.invariants.liars.add(liar)
+    for (let identity = 0; identity < 4; identity++) {
+      if (identity !== liar) cluster.addMachine(identity, { wallMs: YEAR_MS })
+      else cluster.addActor((end) => new Flooder(cluster, end, identity))
+    }
+    const [victim] = cluster.machines
+    let proposals = 0
+    let heldMax = 0
+    cluster.onTrace = (line) => {
+      if (!line.includes(`< ${liar} (`) || !line.includes("proposal h1 ")) return
+      proposals += 1
+      heldMax = Math.max(heldMax, victim?.state?.blocks.size ?? 0)
+    }
+    cluster.startAll()
+    cluster.submit([1, 2, 3])
+    cluster.run(6_000)
+    // The victim had the one that all three had as well.
+    expect(proposals).toBe(FLOOD + 3)
+    expect(heldMax).toBe(1)
+    expect(cluster.invariants.chain.map(({ view }) => view)).toContain(2)
+    for (const one of [1, 2, 3]) expect(cluster.invariants.isFinal(one)).toBe(true)
   })
 
   it("for one validator alone, through a crash before each of its records and messages", () => {
