@@ -194,7 +194,10 @@ class Impersonator extends Liar {
 /** Proposes blocks that no honest validator accepts. */
 class InvalidProposer extends Liar {
   protected enter(view: number): void {
-    if (this.leads) this.propose(this.block(view, 0, {}, true))
+    if (!this.leads) return
+    // Of a tree that its transactions do not make, or wrong in a way that only the content shows.
+    if (this.cluster.random.chance(0.5)) this.propose(this.block(view, 0, { treeRoot: NO_BLOCK }))
+    else this.propose(this.block(view, 0, {}, true))
   }
 }
 

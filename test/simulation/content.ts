@@ -1,16 +1,26 @@
 /**
- * What blocks hold in a simulation: numbers of transactions, kept beside the block by its hash. It
- * answers what chain.ts and mempool.ts answer in a node: is there work, what goes into a block, is a
+ * What blocks hold in a simulation: numbers of transactions, kept beside the block by its hash. Each
+ * is a leaf of the tree whose root stands in the header, so that blocks need no batches. It answers what chain.ts and mempool.ts answer in a node: is there work, what goes into a block, is a
  * block valid.
  */
 
 import { blockHash, type Block, type Header } from "../../ledger/block.ts"
 import type { Place, Verdict } from "../../ledger/state.ts"
+import {
+  appendLeaves,
+  EMPTY_FRONTIER,
+  frontierRoot,
+  hashPackedLeaves,
+  type Frontier,
+} from "../../ledger/merkle.ts"
+import { equalBytes } from "../../protocol/bytes.ts"
 import { CHAIN_ID, cheapHash, cheapSuite, keyOf } from "./keys.ts"
 
 const HOUR_MS = 3_600_000
 const TRANSACTIONS_PER_BLOCK = 8
+const LEAF_BYTES = 4
 const ZERO = new Uint8Array(32)
+const NO_BATCHES = cheapHash(new Uint8Array(0))
 
 /** A block's content, as a validator learns it with the block. */
 export interface Content {
@@ -18,7 +28,12 @@ export interface Content {
   readonly hash: Uint8Array
   readonly height: number
   readonly view: number
+  /** As the header has them. */
   readonly treeSize: number
+  readonly treeRoot: Uint8Array
+  /** The tree after its transactions and its root, whatever the header says. */
+  readonly frontier: Frontier
+  readonly root: Uint8Array
   readonly transactions: readonly number[]
   readonly parent: Content | undefined
   /** Set by adversaries: every honest validator refuses it. */
@@ -32,7 +47,9 @@ export class Contents {
 
   constructor() {
     const key = keyOf(CHAIN_ID)
-    const fixed = { height: 0, view: 0, treeSize: 0, transactions: [], parent: undefined }
+    const root = frontierRoot(EMPTY_FRONTIER)
+    const tree = { treeSize: 0, treeRoot: root, frontier: EMPTY_FRONTIER, root }
+    const fixed = { height: 0, view: 0, ...tree, transactions: [], parent: undefined }
     this.start = { key, hash: CHAIN_ID, ...fixed, isInvalid: false }
     this.#contents.set(key, this.start)
   }
@@ -50,25 +67,30 @@ export class Contents {
     changes: Partial<Header> & { readonly isInvalid?: boolean } = {},
   ): Block {
     const { isInvalid = false, ...others } = changes
+    const isClosing = transactions.length === 0
+    const frontier = isClosing
+      ? parent.frontier
+      : appendLeaves(parent.frontier, leavesOf(transactions))
+    const root = isClosing ? parent.root : frontierRoot(frontier)
     const header: Header = {
       epoch: 0,
       view,
       height: parent.height + 1,
       parent: parent.hash,
-      treeSize: parent.treeSize + transactions.length,
-      treeRoot: ZERO,
-      batchesHash: hashOf(transactions),
+      treeSize: frontier.size,
+      treeRoot: root,
+      batchesHash: NO_BATCHES,
       timeMs: Math.max(0, Math.floor(timeMs)),
       seal: false,
-      closing: transactions.length === 0,
+      closing: isClosing,
       nextEpochHash: ZERO,
       ...others,
     }
     const hash = blockHash(cheapSuite, header)
-    const { height, treeSize } = header
+    const { height, treeSize, treeRoot } = header
     const key = keyOf(hash)
-    const content = { key, hash, height, view, treeSize, transactions, parent, isInvalid }
-    this.#contents.set(key, content)
+    const tree = { treeSize, treeRoot, frontier, root }
+    this.#contents.set(key, { key, hash, height, view, ...tree, transactions, parent, isInvalid })
     return { header, batches: [] }
   }
 
@@ -85,7 +107,8 @@ export class Contents {
     if (content === undefined || parent === undefined || content.isInvalid) return "invalid"
     if (header.seal || header.epoch !== 0 || header.view <= parent.view) return "invalid"
     if (header.height !== parent.height + 1) return "invalid"
-    if (header.treeSize !== parent.treeSize + content.transactions.length) return "invalid"
+    if (header.treeSize !== content.frontier.size) return "invalid"
+    if (!equalBytes(header.treeRoot, content.root)) return "invalid"
     if (header.closing !== (content.transactions.length === 0)) return "invalid"
     for (const one of content.transactions) {
       if (delivered.transactions.has(one)) return "invalid"
@@ -119,13 +142,10 @@ export function placeAt(content: Content): Place {
   return { view: content.view, height: content.height, hash: content.hash }
 }
 
-function hashOf(transactions: readonly number[]): Uint8Array {
-  const bytes = new Uint8Array(4 * transactions.length + 1)
-  for (const [i, one] of transactions.entries()) {
-    bytes[4 * i] = one >>> 24
-    bytes[4 * i + 1] = one >>> 16
-    bytes[4 * i + 2] = one >>> 8
-    bytes[4 * i + 3] = one
-  }
-  return cheapHash(bytes)
+/** Packed leaf hashes of transactions. */
+export function leavesOf(transactions: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(LEAF_BYTES * transactions.length)
+  const view = new DataView(bytes.buffer)
+  for (const [i, one] of transactions.entries()) view.setUint32(LEAF_BYTES * i, one)
+  return hashPackedLeaves(bytes, LEAF_BYTES)
 }

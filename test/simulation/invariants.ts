@@ -4,6 +4,7 @@
  */
 
 import { bytesToHex } from "@noble/hashes/utils.js"
+import { equalBytes } from "../../protocol/bytes.ts"
 import { BLAME_VIEWS_MAX, VOTE_VIEWS_AHEAD, VOTE_VIEWS_BEHIND } from "../../protocol/limits.ts"
 import { blockHash, type FinalBlock } from "../../ledger/block.ts"
 import { votesOf, type Certificate } from "../../ledger/certificate.ts"
@@ -16,6 +17,7 @@ import type { Content } from "./content.ts"
 import type { Stored } from "./disk.ts"
 import { cheapSuite, keyOf } from "./keys.ts"
 import type { Machine } from "./machine.ts"
+import { Tree } from "./tree.ts"
 
 /** A promise of consensus that was broken. */
 export class Red extends Error {}
@@ -54,6 +56,7 @@ export class Invariants {
   /** Votes that left an honest validator, over all its lives, by signer: view and kind to hash. */
   readonly #left: Map<number, number>[] = []
   readonly #final = new Set<number>()
+  readonly #tree = new Tree()
   /** Sends that are not heartbeats, records and blocks: what an idle ledger has none of. */
   noise = 0
   /** Nullify votes and certificates: on lossy links, idle validators may take a leader for dead. */
@@ -195,6 +198,10 @@ export class Invariants {
       if (this.#final.has(one)) throw new Red(`${name}: ${one} is final twice`)
       this.#final.add(one)
     }
+    this.#tree.append(content.transactions)
+    const { size, root } = this.#tree
+    if (content.treeSize !== size) throw new Red(`${name}: size ${content.treeSize} of ${size}`)
+    if (!equalBytes(content.treeRoot, root)) throw new Red(`${name}: its root is of another tree`)
   }
 
   // --- faults ---------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ const DELIVERY = "ledger/delivery.ts"
 const TALLY = "ledger/tally.ts"
 const VOTE = "ledger/vote.ts"
 const CERTIFICATE = "ledger/certificate.ts"
+const MERKLE = "ledger/merkle.ts"
 const VALIDATORS = "ledger/validators.ts"
 const QUORUM = "Math.ceil((count + faultsOf(count) + 1) / 2)"
 
@@ -343,5 +344,10 @@ export const MUTANTS: readonly Mutant[] = [
       ],
     ],
     hunts: [["invalid", 4]],
+  },
+  {
+    name: "the edge of the tree forgets a left sibling",
+    edits: [[MERKLE, "left === undefined ? nodes : concatBytes(left, nodes)", "nodes"]],
+    hunts: [["clean", 4]],
   },
 ]
