@@ -120,7 +120,7 @@ export class Invariants {
 
   /** R10: what leaves, or counts, is on the disk. */
   #demandSafe(machine: Machine, vote: Vote): void {
-    if (machine.disk.hasVote(vote)) return
+    if (machine.disk.log.hasVote(vote)) return
     const name = `${vote.kind} vote of validator ${vote.signer} in view ${vote.view}`
     throw new Red(`${name} is used before it is on the disk`)
   }

@@ -35,7 +35,7 @@ type Send = Extract<ConsensusEffect, { type: "send" }>
 export class Machine implements Actor {
   readonly end: number
   readonly identity: number
-  readonly disk = new Disk()
+  disk = new Disk()
   readonly clocks: Clocks
   readonly isTwin: boolean
   state: ConsensusState | undefined
@@ -51,8 +51,9 @@ export class Machine implements Actor {
   readonly #config: ConsensusConfig
   readonly #judged = new Set<number>()
   #held: Send[] = []
+  /** Number of the last record, and of the last one that is synced. */
+  #added = 0
   #synced = 0
-  #syncAtMs = 0
   #storeAtMs = 0
   #timerMs: number | undefined
   #wakeAtMs = Number.POSITIVE_INFINITY
@@ -91,12 +92,20 @@ export class Machine implements Actor {
   start(): void {
     if (this.isUp || this.stopped !== undefined) return
     const { disk } = this
+    const records = disk.log.open()
+    if (records === undefined) {
+      this.#refuse()
+      return
+    }
+    if (this.#hasDiskFailed()) return
+    disk.log.sync()
     const top = disk.store.at(-1)
     const place = placeAt(top?.content ?? this.#cluster.contents.start)
     this.life += 1
     this.waitsSinceMs = this.#cluster.schedule.nowMs
     this.#wakeAtMs = Number.POSITIVE_INFINITY
     this.#timerMs = undefined
+    this.#added = 0
     this.#synced = 0
     this.#held = []
     this.#isChasing = false
@@ -108,7 +117,7 @@ export class Machine implements Actor {
     const certificate = top?.final.certificate
     const nowMs = this.localMs()
     this.#cluster.tell(this, "starts")
-    const restored = restoreConsensus(this.#config, place, certificate, disk.log, nowMs)
+    const restored = restoreConsensus(this.#config, place, certificate, records, nowMs)
     this.state = restored.state
     this.#perform(restored.effects)
     this.#cluster.invariants.afterStep(this)
@@ -116,14 +125,29 @@ export class Machine implements Actor {
   }
 
   crash(): void {
+    // It may be about to start: then the mark of its log's opening is torn.
+    this.disk.log.cut(this.#cluster.random)
     if (!this.isUp) return
     this.#cluster.tell(this, "crashes")
-    this.disk.crash(this.#cluster.random)
     this.state = undefined
     this.life += 1
     this.waitsSinceMs = this.#cluster.schedule.nowMs
     this.waiting.clear()
     this.#judged.clear()
+  }
+
+  /** LEDGER §9.2: with a damaged log a validator never signs again; its node follows the others. */
+  #refuse(): void {
+    this.stopped = "WAL_DAMAGED"
+    this.#cluster.tell(this, "follows: its log is damaged")
+    const follow = (): void => {
+      const cluster = this.#cluster
+      const copied = cluster.copyFrom(this, cluster.anotherThan(this), this.disk.store.length)
+      for (const { final } of copied) cluster.invariants.onDeliver(this, final, true)
+      this.disk.put(copied, [])
+      this.#later(2 * cluster.options.deltaMs, follow)
+    }
+    follow()
   }
 
   /** The machine slept: its clock is further than it was. */
@@ -182,7 +206,8 @@ export class Machine implements Actor {
       cluster.noteEffect(this, effect)
       switch (effect.type) {
         case "persist":
-          this.#persist(effect)
+          this.disk.log.add(effect.record)
+          this.#added = effect.seq
           break
         case "send":
           if (effect.after <= this.#synced) this.#send(effect)
@@ -221,6 +246,7 @@ export class Machine implements Actor {
           cluster.invariants.onStop(this, effect.code, effect.why)
       }
     }
+    if (this.life === life) this.#write()
   }
 
   /** Does something in this life alone. */
@@ -231,21 +257,25 @@ export class Machine implements Actor {
     })
   }
 
-  #persist(effect: Extract<ConsensusEffect, { type: "persist" }>): void {
-    const { schedule, options, random } = this.#cluster
-    this.disk.append(effect.seq, effect.record)
-    if (!this.#cluster.areDisksGood && random.chance(options.diskFails)) {
-      // A node whose disk fails ends at once.
-      this.crash()
-      this.#cluster.restartLater(this)
-      return
-    }
-    this.#syncAtMs = Math.max(this.#syncAtMs, schedule.nowMs + this.#cluster.diskMs())
-    this.#later(this.#syncAtMs - schedule.nowMs, () => this.#sync(effect.seq))
+  /** Records of one turn share an append, and so do those of all turns while one is under way. */
+  #write(): void {
+    if (!this.disk.log.begin()) return
+    const seq = this.#added
+    this.#later(this.#cluster.diskMs(), () => this.#sync(seq))
+  }
+
+  /** A node whose disk fails ends at once. */
+  #hasDiskFailed(): boolean {
+    const cluster = this.#cluster
+    if (cluster.areDisksGood || !cluster.random.chance(cluster.options.diskFails)) return false
+    this.crash()
+    cluster.restartLater(this)
+    return true
   }
 
   #sync(seq: number): void {
-    this.disk.sync(seq)
+    if (this.#hasDiskFailed()) return
+    this.disk.log.sync()
     this.#synced = seq
     if (this.#held.length > 0) {
       const held = this.#held

@@ -102,6 +102,17 @@ function jumpClocks(cluster: Cluster, random: Random, untilMs: number): void {
   })
 }
 
+/** Logs of at most f validators rot; whoever has such a log never signs again. */
+function rot(cluster: Cluster, random: Random, untilMs: number): void {
+  const victims = random.shuffle([...cluster.machines]).slice(0, faultsOf(cluster.options.count))
+  often(cluster, random, 700, untilMs, () => {
+    const machine = random.pick(cluster.machines)
+    machine.crash()
+    if (victims.includes(machine) && random.chance(0.5)) machine.disk.log.rot(random)
+    cluster.restartLater(machine)
+  })
+}
+
 function everything(cluster: Cluster, random: Random, untilMs: number): void {
   for (const plan of [partition, crashSome, jumpClocks, flap]) {
     if (random.chance(0.5)) plan(cluster, random, untilMs)
@@ -124,6 +135,7 @@ export const MIXES: Readonly<Record<string, Mix>> = {
   "all-crash": { plan: crashAll, isLosing: true },
   "all-crash-dead": { plan: crashAll, isLosing: true, dead: mostDead },
   disk: { options: { diskFails: 0.02, diskMs: 15 }, isLosing: true },
+  rot: { plan: rot, isLosing: true },
   clocks: { plan: jumpClocks, hasOddClocks: true },
   reorder: { quality: ODD },
   dead: { dead: () => 1 },
@@ -311,6 +323,10 @@ function demandSilence(cluster: Cluster, alive: readonly Machine[]): void {
       throw new Red(`validator ${identity} has height ${disk.store.length} of ${height} at the end`)
     }
     if (state?.armedMs !== undefined) throw new Red(`validator ${identity} is armed for ever`)
+  }
+  for (const { identity, disk, stopped } of cluster.machines) {
+    if (stopped !== "WAL_DAMAGED" || disk.store.length === height) continue
+    throw new Red(`follower ${identity} has height ${disk.store.length} of ${height} at the end`)
   }
   const noise = noiseNow()
   cluster.run(schedule.nowMs + 2 * HEARTBEAT_MS)

@@ -30,7 +30,7 @@ export function faultsOfMutants(): string[] {
 function inCopy<T>(mutant: Mutant, use: (folder: string) => T): T {
   const folder = mkdtempSync(join(tmpdir(), "tarbarta-mutant-"))
   try {
-    for (const part of ["protocol", "ledger", "test/simulation"]) {
+    for (const part of ["protocol", "ledger", "node", "test/simulation"]) {
       cpSync(join(ROOT, part), join(folder, part), { recursive: true })
     }
     cpSync(join(ROOT, "package.json"), join(folder, "package.json"))

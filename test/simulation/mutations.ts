@@ -19,6 +19,7 @@ const DELIVERY = "ledger/delivery.ts"
 const TALLY = "ledger/tally.ts"
 const VOTE = "ledger/vote.ts"
 const CERTIFICATE = "ledger/certificate.ts"
+const LOG_FORMAT = "node/store/wal-format.ts"
 const MERKLE = "ledger/merkle.ts"
 const VALIDATORS = "ledger/validators.ts"
 const QUORUM = "Math.ceil((count + faultsOf(count) + 1) / 2)"
@@ -67,7 +68,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "log lost on restart",
     edits: [
-      ["test/simulation/machine.ts", "certificate, disk.log, nowMs)", "certificate, [], nowMs)"],
+      ["test/simulation/machine.ts", "certificate, records, nowMs)", "certificate, [], nowMs)"],
     ],
     hunts: [["crash", 4]],
   },
@@ -75,9 +76,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: "log not synced",
     edits: [
       [
-        "test/simulation/disk.ts",
-        "    this.#appended = []\n  }\n\n  /** True",
-        "    this.#appended = []\n    this.log.splice(-3)\n  }\n\n  /** True",
+        "test/simulation/log.ts",
+        "    this.#waiting = []\n    this.#writing = undefined\n    this.#make()\n",
+        "    this.#waiting = []\n    this.#writing = undefined\n    this.records.length -= this.#unmade.splice(-3).flat().length\n    this.#make()\n",
       ],
     ],
     hunts: [["crash", 4]],
@@ -344,6 +345,50 @@ export const MUTANTS: readonly Mutant[] = [
       ],
     ],
     hunts: [["invalid", 4]],
+  },
+  {
+    name: "damage passes for a torn end",
+    edits: [
+      [
+        LOG_FORMAT,
+        "if (hasMarkAfter(bytes, walId, end + 1))",
+        "if (hasMarkAfter(bytes, walId, bytes.length))",
+      ],
+    ],
+    hunts: [["rot", 4]],
+  },
+  {
+    name: "a torn end passes for damage",
+    edits: [
+      [
+        LOG_FORMAT,
+        "if (at >= from && markAt(bytes, walId, at) !== undefined) return true",
+        "if (at + 1 >= from && markAt(bytes, walId, at) !== undefined) return true",
+      ],
+    ],
+    hunts: [["crash", 4]],
+  },
+  {
+    name: "checksum of a record not looked at",
+    edits: [
+      [
+        LOG_FORMAT,
+        "  if (view.getUint32(4) !== crc32c(bytes.subarray(at + 8, end), lengthCrc)) return undefined\n",
+        "  void lengthCrc\n",
+      ],
+    ],
+    hunts: [["rot", 4]],
+  },
+  {
+    name: "a torn append kept in part",
+    edits: [
+      [
+        LOG_FORMAT,
+        "    if (record === undefined || record.kind === WAL_MARK) return undefined\n",
+        "    if (record === undefined) return { bootCounter: mark.bootCounter, records, end: next }\n",
+      ],
+    ],
+    hunts: [["crash", 4]],
   },
   {
     name: "the edge of the tree forgets a left sibling",
