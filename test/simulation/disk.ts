@@ -8,6 +8,7 @@ import type { FinalBlock } from "../../ledger/block.ts"
 import type { Certificate } from "../../ledger/certificate.ts"
 import type { Content } from "./content.ts"
 import { Log } from "./log.ts"
+import type { Random } from "./random.ts"
 
 /** A final block with what is in it. */
 export interface Stored {
@@ -21,6 +22,8 @@ export class Disk {
   readonly log: Log
   readonly store: Stored[]
   readonly kept: Certificate[] = []
+  /** Row of the cosigner: the head that it signed last. */
+  cosigned: Uint8Array | undefined
 
   constructor(log: Log = new Log(), store: readonly Stored[] = []) {
     this.log = log
@@ -39,6 +42,13 @@ export class Disk {
 
   /** A copy of all of it, to be put back. */
   copy(): Disk {
-    return new Disk(this.log.copy(), this.store)
+    const copy = new Disk(this.log.copy(), this.store)
+    copy.cosigned = this.cosigned
+    return copy
+  }
+
+  /** The newest blocks cannot be read any more: a sound beginning is kept (LEDGER §12). */
+  lose(random: Random): void {
+    this.store.length = random.int(this.store.length + 1)
   }
 }

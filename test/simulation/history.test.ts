@@ -243,25 +243,31 @@ describe("consensus goes on", () => {
 })
 
 describe("a validator", () => {
-  it("whose log and store were put back stops for ever, and the others go on", () => {
-    const cluster = clusterOf(4, 1)
-    // Certificates take the lowest numbers, so that the one it is shown has its lost vote (R11).
-    const victim = machine(cluster, 0)
-    cluster.invariants.mayStop = true
-    cluster.startAll()
-    for (let i = 1; i <= 10; i++) cluster.schedule.at(i * 200, () => cluster.submit([i]))
-    cluster.run(1_000)
-    victim.crash()
-    const former = victim.disk.copy()
-    victim.start()
-    cluster.run(3_000)
-    victim.crash()
-    victim.disk = former
-    victim.start()
-    cluster.schedule.after(100, () => cluster.submit([11]))
-    cluster.run(6_000)
-    expect(cluster.invariants.stops).toEqual(["CONSENSUS_KEY_DEAD"])
-    expect(cluster.invariants.isFinal(11)).toBe(true)
+  it("whose log and store were put back stops once it is shown its lost vote; the others go on", () => {
+    let shown = 0
+    for (let seed = 1; seed <= 10; seed++) {
+      const cluster = clusterOf(4, seed)
+      const victim = machine(cluster, 0)
+      cluster.invariants.mayStop = true
+      cluster.startAll()
+      for (let i = 1; i <= 10; i++) cluster.schedule.at(i * 200, () => cluster.submit([i]))
+      cluster.run(1_000)
+      victim.crash()
+      const former = victim.disk.copy()
+      victim.start()
+      cluster.run(3_000)
+      victim.crash()
+      victim.disk = former
+      victim.start()
+      cluster.schedule.after(100, () => cluster.submit([11]))
+      cluster.run(6_000)
+      const { stops } = cluster.invariants
+      expect([[], ["CONSENSUS_KEY_DEAD"]]).toContainEqual(stops)
+      shown += stops.length
+      expect(cluster.invariants.isFinal(11)).toBe(true)
+    }
+    // Where no certificate that it gets has its vote, R11 has nothing to see; §9.4 is for that.
+    expect(shown).toBeGreaterThanOrEqual(5)
   })
 
   it("that is idle for an hour makes no block and no record, and says nothing but heartbeats", () => {

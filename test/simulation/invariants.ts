@@ -8,6 +8,7 @@ import { equalBytes } from "../../protocol/bytes.ts"
 import { BLAME_VIEWS_MAX, VOTE_VIEWS_AHEAD, VOTE_VIEWS_BEHIND } from "../../protocol/limits.ts"
 import { blockHash, type FinalBlock } from "../../ledger/block.ts"
 import { votesOf, type Certificate } from "../../ledger/certificate.ts"
+import { encodeTreeHead, type TreeHead } from "../../ledger/cosigning.ts"
 import type { Evidence } from "../../ledger/evidence.ts"
 import type { Message } from "../../ledger/message.ts"
 import type { ConsensusEffect } from "../../ledger/state.ts"
@@ -57,6 +58,8 @@ export class Invariants {
   readonly #left: Map<number, number>[] = []
   readonly #final = new Set<number>()
   readonly #tree = new Tree()
+  /** What each validator cosigned last, over all its lives. */
+  readonly #cosigned = new Map<number, TreeHead>()
   /** Sends that are not heartbeats, records and blocks: what an idle ledger has none of. */
   noise = 0
   /** Nullify votes and certificates: on lossy links, idle validators may take a leader for dead. */
@@ -202,6 +205,29 @@ export class Invariants {
     const { size, root } = this.#tree
     if (content.treeSize !== size) throw new Red(`${name}: size ${content.treeSize} of ${size}`)
     if (!equalBytes(content.treeRoot, root)) throw new Red(`${name}: its root is of another tree`)
+  }
+
+  /** LEDGER §15.6: a cosignature leaves, which says that this is the largest tree seen so far. */
+  onCosign({ identity, disk, stopped }: Machine, head: TreeHead): void {
+    // Who was put back has forgotten what it signed, and asks the others first (§9.4): not simulated.
+    if (this.mayStop) return
+    const name = `validator ${identity} cosigns size ${head.size}`
+    const last = this.#cosigned.get(identity)
+    this.#cosigned.set(identity, head)
+    if (stopped !== undefined) throw new Red(`${name} after its end`)
+    if (last !== undefined && head.size < last.size) throw new Red(`${name} after ${last.size}`)
+    if (last?.size === head.size && !equalBytes(last.root, head.root)) {
+      throw new Red(`${name} with another root`)
+    }
+    if (disk.cosigned === undefined || !equalBytes(disk.cosigned, encodeTreeHead(head))) {
+      throw new Red(`${name} before that is on its disk`)
+    }
+    const block = disk.store.findLast(({ content }) => content.treeSize === head.size)?.content
+    if (block === undefined || this.chain[block.height - 1]?.key !== block.key) {
+      throw new Red(`${name}, and has no final block of it`)
+    }
+    if (!equalBytes(block.treeRoot, head.root))
+      throw new Red(`${name} with a root that is not final`)
   }
 
   // --- faults ---------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import type {
 } from "../../ledger/state.ts"
 import { chooseWork, isIncluded, placeAt, type Content } from "./content.ts"
 import type { Actor, Cluster } from "./cluster.ts"
+import { Cosigner } from "./cosigner.ts"
 import { Disk, type Stored } from "./disk.ts"
 import { Red } from "./invariants.ts"
 import { CHAIN_ID, cheapSuite, keyOf, signerOf } from "./keys.ts"
@@ -49,6 +50,8 @@ export class Machine implements Actor {
   delivered: { height: number; readonly transactions: Set<number> }
   readonly #cluster: Cluster
   readonly #config: ConsensusConfig
+  /** A key in two machines cosigns nothing: neither half knows what the other signed. */
+  readonly #cosigner: Cosigner | undefined
   readonly #judged = new Set<number>()
   #held: Send[] = []
   /** Number of the last record, and of the last one that is synced. */
@@ -66,6 +69,7 @@ export class Machine implements Actor {
     this.identity = identity
     this.clocks = clocks
     this.isTwin = isTwin
+    this.#cosigner = isTwin ? undefined : new Cosigner(cluster, this)
     this.delivered = { height: 0, transactions: new Set() }
     this.#config = {
       suite: cheapSuite,
@@ -120,6 +124,7 @@ export class Machine implements Actor {
     const restored = restoreConsensus(this.#config, place, certificate, records, nowMs)
     this.state = restored.state
     this.#perform(restored.effects)
+    this.#cosigner?.start()
     this.#cluster.invariants.afterStep(this)
     this.#cluster.meetAll(this)
   }
@@ -128,6 +133,7 @@ export class Machine implements Actor {
     // It may be about to start: then the mark of its log's opening is torn.
     this.disk.log.cut(this.#cluster.random)
     if (!this.isUp) return
+    this.#cosigner?.cut()
     this.#cluster.tell(this, "crashes")
     this.state = undefined
     this.life += 1
@@ -397,6 +403,7 @@ export class Machine implements Actor {
     this.#storeAtMs = Math.max(this.#storeAtMs, schedule.nowMs + this.#cluster.diskMs())
     this.#later(this.#storeAtMs - schedule.nowMs, () => {
       this.disk.put(stored, kept)
+      this.#cosigner?.poke()
       then()
     })
   }

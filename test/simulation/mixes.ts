@@ -102,6 +102,17 @@ function jumpClocks(cluster: Cluster, random: Random, untilMs: number): void {
   })
 }
 
+/** At most f validators lose their newest final blocks in a crash; their logs have their votes. */
+function lose(cluster: Cluster, random: Random, untilMs: number): void {
+  const victims = random.shuffle([...cluster.machines]).slice(0, faultsOf(cluster.options.count))
+  often(cluster, random, 700, untilMs, () => {
+    const machine = random.pick(cluster.machines)
+    machine.crash()
+    if (victims.includes(machine)) machine.disk.lose(random)
+    cluster.restartLater(machine)
+  })
+}
+
 /** Logs of at most f validators rot; whoever has such a log never signs again. */
 function rot(cluster: Cluster, random: Random, untilMs: number): void {
   const victims = random.shuffle([...cluster.machines]).slice(0, faultsOf(cluster.options.count))
@@ -135,6 +146,7 @@ export const MIXES: Readonly<Record<string, Mix>> = {
   "all-crash": { plan: crashAll, isLosing: true },
   "all-crash-dead": { plan: crashAll, isLosing: true, dead: mostDead },
   disk: { options: { diskFails: 0.02, diskMs: 15 }, isLosing: true },
+  rebuilt: { plan: lose, isLosing: true },
   rot: { plan: rot, isLosing: true },
   clocks: { plan: jumpClocks, hasOddClocks: true },
   reorder: { quality: ODD },

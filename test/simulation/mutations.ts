@@ -20,6 +20,8 @@ const TALLY = "ledger/tally.ts"
 const VOTE = "ledger/vote.ts"
 const CERTIFICATE = "ledger/certificate.ts"
 const LOG_FORMAT = "node/store/wal-format.ts"
+const COSIGNING = "ledger/cosigning.ts"
+const COSIGNER = "test/simulation/cosigner.ts"
 const MERKLE = "ledger/merkle.ts"
 const VALIDATORS = "ledger/validators.ts"
 const QUORUM = "Math.ceil((count + faultsOf(count) + 1) / 2)"
@@ -394,5 +396,46 @@ export const MUTANTS: readonly Mutant[] = [
     name: "the edge of the tree forgets a left sibling",
     edits: [[MERKLE, "left === undefined ? nodes : concatBytes(left, nodes)", "nodes"]],
     hunts: [["clean", 4]],
+  },
+  {
+    name: "cosigns before the block is final",
+    edits: [
+      [
+        COSIGNER,
+        "const top = disk.store.at(-1)?.content\n",
+        "const { hash } = this.#machine.state?.certified ?? this.#cluster.contents.start\n    const top = this.#cluster.contents.of(hash)\n",
+      ],
+    ],
+    hunts: [["clean", 4]],
+  },
+  {
+    name: "cosigns before that is on the disk",
+    edits: [
+      [COSIGNER, "    this.#writing = head\n", "    this.#writing = head\n    this.#sign(head)\n"],
+    ],
+    hunts: [["clean", 4]],
+  },
+  {
+    name: "cosigns a smaller size after a restart",
+    edits: [
+      [COSIGNING, "(signed !== undefined && head.size < signed.size)", "head.size < 0"],
+      [
+        COSIGNING,
+        "signed === undefined || head.size > signed.size",
+        "signed === undefined || head.size !== signed.size",
+      ],
+    ],
+    hunts: [["rebuilt", 4]],
+  },
+  {
+    name: "forgets over a restart what it cosigned",
+    edits: [
+      [
+        COSIGNER,
+        "this.#signed = row === undefined ? undefined : decodeTreeHead(row)",
+        "void [row, decodeTreeHead]\n    this.#signed = undefined",
+      ],
+    ],
+    hunts: [["rebuilt", 4]],
   },
 ]
