@@ -69,6 +69,10 @@ describe("a simulation", () => {
     }
   })
 
+  it("does not stand still where a clock's rate rounds a timer to a moment before its time", () => {
+    expect(runAny({ mix: "clocks", count: 6, seed: 1_000_011 }).red).toBeUndefined()
+  })
+
   it("gives silence as long as finality where half of all is lost", () => {
     // All is final, and a hundred seconds later closing blocks above it are not.
     expect(runAny({ mix: "quiet-dead-2", count: 4, seed: 6338 }).red).toBeUndefined()

@@ -42,7 +42,11 @@ export class Log {
   #writing: readonly ConsensusRecord[] | undefined
   #isRotten = false
   /** Every vote that was ever on the disk, by view and kind: hash. */
-  readonly #votes = new Map<number, Uint8Array>()
+  readonly #votes: Map<number, Uint8Array>
+
+  constructor(votes = new Map<number, Uint8Array>()) {
+    this.#votes = votes
+  }
 
   /** A record for the next append. */
   add(record: ConsensusRecord): void {
@@ -143,14 +147,13 @@ export class Log {
     }
   }
 
-  /** The whole machine's disk, as it is now. */
+  /** The log as it is now. What was ever on this key's disk stays known through both. */
   copy(): Log {
-    const copy = new Log()
+    const copy = new Log(this.#votes)
     this.#make()
     copy.records = [...this.records]
     copy.#bytes = this.#bytes.slice()
     copy.#boots = this.#boots
-    for (const [slot, hash] of this.#votes) copy.#votes.set(slot, hash)
     return copy
   }
 

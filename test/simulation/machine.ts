@@ -300,7 +300,10 @@ export class Machine implements Actor {
 
   #wake(atMs: number): void {
     const { schedule } = this.#cluster
-    const wakeAtMs = Math.max(schedule.nowMs, (atMs - this.clocks.offsetMs) / this.clocks.rate)
+    // A moment later: a rate's rounding must not make a timer fire early, for consensus would set
+    // it again, and simulated time stand still.
+    const dueMs = (atMs - this.clocks.offsetMs) / this.clocks.rate + 0.001
+    const wakeAtMs = Math.max(schedule.nowMs, dueMs)
     if (wakeAtMs >= this.#wakeAtMs) return
     this.#wakeAtMs = wakeAtMs
     const { life } = this
@@ -309,8 +312,7 @@ export class Machine implements Actor {
       this.#wakeAtMs = Number.POSITIVE_INFINITY
       const atMs = this.#timerMs
       if (atMs === undefined) return
-      // A rate's rounding must not make a timer fire a moment too early.
-      if (this.localMs() + 0.001 < atMs) this.#wake(atMs)
+      if (this.localMs() < atMs) this.#wake(atMs)
       else this.handle({ type: "tick" })
     })
   }
