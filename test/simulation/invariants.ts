@@ -160,6 +160,20 @@ export class Invariants {
     if (this.#isSafe) throw new Red(why)
   }
 
+  /** R3, R5, R6: what lets a validator into a view goes to everybody, so that all follow within δ. */
+  onEnter(
+    machine: Machine,
+    entry: Certificate | undefined,
+    effects: readonly ConsensusEffect[],
+  ): void {
+    for (const effect of effects) {
+      if (effect.type !== "send" || effect.to !== undefined) continue
+      const { message } = effect
+      if (message.type === "certificate" && message.certificate === entry) return
+    }
+    throw new Red(`validator ${machine.identity} keeps to itself what let it into a view`)
+  }
+
   // --- final blocks ---------------------------------------------------------------------------
 
   /** A final block that a validator delivers, or adopts from another. */

@@ -198,7 +198,10 @@ export class Machine implements Actor {
     if (state === undefined) return
     const cluster = this.#cluster
     cluster.noteEvent(this, event)
-    this.#perform(step(state, event, this.localMs()))
+    const { entry } = state
+    const effects = step(state, event, this.localMs())
+    if (state.entry !== entry) cluster.invariants.onEnter(this, state.entry, effects)
+    this.#perform(effects)
     cluster.invariants.afterStep(this)
   }
 

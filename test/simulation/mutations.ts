@@ -248,10 +248,7 @@ export const MUTANTS: readonly Mutant[] = [
         "  view.certificates[certificate.kind] = certificate\n  if (certificate.view < 0) state.out.push({",
       ],
     ],
-    hunts: [
-      ["loss-30", 4],
-      ["dead-most", 6],
-    ],
+    hunts: [["clean", 4]],
   },
   {
     name: "leaders are not waited for",
