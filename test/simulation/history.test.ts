@@ -2,13 +2,16 @@ import { describe, expect, it } from "vitest"
 import type { Message } from "../../ledger/message.ts"
 import type { HeldBlock, View } from "../../ledger/state.ts"
 import { faultsOf, leaderOf, quorumOf } from "../../ledger/validators.ts"
+import { UNFINAL_CONTENT_MAX } from "../../protocol/limits.ts"
 import { FLOOD, Flooder } from "./adversaries.ts"
 import { runAny } from "./campaigns.ts"
 import { Cluster, DEFAULTS, type ClusterOptions } from "./cluster.ts"
 import type { Machine } from "./machine.ts"
 import { demandFinality } from "./mixes.ts"
 
-const YEAR_MS = 365 * 86_400_000
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+const YEAR_MS = 365 * 24 * HOUR_MS
 
 /** What broke others, each of which must not break us. */
 function clusterOf(count: number, seed: number, options: Partial<ClusterOptions> = {}): Cluster {
@@ -80,6 +83,28 @@ describe("a simulation", () => {
 })
 
 describe("consensus goes on", () => {
+  it("when one withheld its finalize votes for hours, while another was away and blocks piled up", () => {
+    const cluster = clusterOf(4, 3)
+    // Nor does it hear those of others: it would show them what they lack.
+    cluster.mayPass = (from, to, message) =>
+      (from.identity !== 3 && to.identity !== 3) ||
+      message.type !== "vote" ||
+      message.vote.kind !== "finalize"
+    cluster.startAll()
+    const away = machine(cluster, 2)
+    away.crash()
+    cluster.submit([1, 2])
+    cluster.run(6 * HOUR_MS)
+    expect(cluster.invariants.chain).toEqual([])
+    const made = machine(cluster, 0).disk.log.records.filter(({ kind }) => kind === "notarize")
+    expect(made.length).toBeGreaterThan(UNFINAL_CONTENT_MAX)
+    // Its late votes are enough, and the liar goes on.
+    away.start()
+    cluster.run(cluster.schedule.nowMs + MINUTE_MS, () => cluster.invariants.isFinal(2))
+    expect(cluster.invariants.isFinal(1) && cluster.invariants.isFinal(2)).toBe(true)
+    expectFinal(cluster, [3])
+  })
+
   it("after all crashed when they had just nullified a view", () => {
     for (let seed = 0; seed < 20; seed++) {
       const cluster = clusterOf(4, seed)

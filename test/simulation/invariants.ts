@@ -5,7 +5,12 @@
 
 import { bytesToHex } from "@noble/hashes/utils.js"
 import { equalBytes } from "../../protocol/bytes.ts"
-import { BLAME_VIEWS_MAX, VOTE_VIEWS_AHEAD, VOTE_VIEWS_BEHIND } from "../../protocol/limits.ts"
+import {
+  BLAME_VIEWS_MAX,
+  UNFINAL_BLOCKS_MAX,
+  VOTE_VIEWS_AHEAD,
+  VOTE_VIEWS_BEHIND,
+} from "../../protocol/limits.ts"
 import { blockHash, type FinalBlock } from "../../ledger/block.ts"
 import { votesOf, type Certificate } from "../../ledger/certificate.ts"
 import { encodeTreeHead, type TreeHead } from "../../ledger/cosigning.ts"
@@ -194,6 +199,7 @@ export class Invariants {
   }
 
   #demandFinality(final: FinalBlock, hash: Uint8Array, name: string): void {
+    if (final.links.length > UNFINAL_BLOCKS_MAX) throw new Red(`${name}: no proof holds its links`)
     let at = hash
     for (const link of final.links) {
       if (keyOf(link.parent) !== keyOf(at)) throw new Red(`${name}: its links do not link`)
