@@ -76,6 +76,11 @@ describe("a simulation", () => {
     expect(runAny({ mix: "clocks", count: 6, seed: 1_000_011 }).red).toBeUndefined()
   })
 
+  it("does not take for noise what a leader causes who seems dead where heartbeats are lost", () => {
+    // A closing proposal for the view after was held, and is voted for when that view begins.
+    expect(runAny({ mix: "loss-50", count: 4, seed: 351 }).red).toBeUndefined()
+  })
+
   it("gives silence as long as finality where half of all is lost", () => {
     // All is final, and a hundred seconds later closing blocks above it are not.
     expect(runAny({ mix: "quiet-dead-2", count: 4, seed: 6338 }).red).toBeUndefined()
