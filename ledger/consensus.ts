@@ -84,6 +84,7 @@ export function createConsensus(
     fetchedMs: Number.NEGATIVE_INFINITY,
     fetchTurn: config.self,
     heardMs: validators.map(() => nowMs),
+    contactMs: validators.map(() => nowMs),
     helpedMs: validators.map(() => Number.NEGATIVE_INFINITY),
     servedMs: validators.map(() => Number.NEGATIVE_INFINITY),
     forged: validators.map(() => ({ sinceMs: Number.NEGATIVE_INFINITY, count: 0 })),
@@ -121,7 +122,7 @@ function handle(state: ConsensusState, event: ConsensusEvent, nowMs: number): vo
       if (state.building < 0) state.building = 0
       return
     case "contact":
-      state.heardMs[event.with] = nowMs
+      state.contactMs[event.with] = nowMs
       greet(state, event.with)
       return
     case "blockBuilt":

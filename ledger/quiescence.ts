@@ -81,7 +81,8 @@ function patience(state: ConsensusState): number {
 /** R8: silent for long, while so many others were heard that a quorum is there without it. */
 function isGone(state: ConsensusState, leader: number, nowMs: number): boolean {
   const { validators, self } = state.config
-  const isSilent = (at: number): boolean => nowMs - (state.heardMs[at] ?? 0) > SKIP_MS
+  const lastMs = (at: number): number => Math.max(state.heardMs[at] ?? 0, state.contactMs[at] ?? 0)
+  const isSilent = (at: number): boolean => nowMs - lastMs(at) > SKIP_MS
   if (!isSilent(leader)) return false
   let present = 1
   for (let at = 0; at < validators.validators.length; at++) {

@@ -209,8 +209,10 @@ export interface ConsensusState {
   /** When they were last asked for, and whom next. */
   fetchedMs: number
   fetchTurn: number
-  /** When something last came from each validator, or contact with it. */
+  /** When something last came from each validator; at the beginning, now. */
   readonly heardMs: number[]
+  /** When each last came in reach. It may have nothing to say: contact is no sign of its votes. */
+  readonly contactMs: number[]
   /** When each was last helped to our final view, and answered a fetch. */
   readonly helpedMs: number[]
   readonly servedMs: number[]

@@ -165,6 +165,18 @@ describe("the ledger's state", () => {
     expect(statesOf(await statusAt(4))).toEqual(["up", "up", "down", "up"])
   })
 
+  it("does not take it for a vote that a silent one is in reach again and again", async () => {
+    await freeze(3)
+    const peers = world.nodes.map(({ post }) => post.peer)
+    for (let round = 0; round < 3; round++) {
+      world.network.partition([peers.slice(3, 4), peers.filter((_, index) => index !== 3)])
+      await world.clock.runFor(20 * SECOND_MS)
+      world.network.heal()
+      await world.clock.runFor(20 * SECOND_MS)
+    }
+    expect(statesOf(await statusAt(0))).toEqual(["self", "voting", "voting", "silent"])
+  })
+
   it("says that a validator asks before its first vote, and goes by links until then", async () => {
     for (const index of [0, 1, 2]) world.node(index).crash()
     await world.during(world.node(1).start())
