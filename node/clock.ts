@@ -21,6 +21,8 @@ export interface Clock {
 
 /** Longest delay that the runtime's timers take. */
 const TIMER_MS_MAX = 2 ** 31 - 1
+/** More than what a timer was seen to fire early. */
+const TIMER_EARLY_MS = 3
 
 /** The machine's clock. */
 export const systemClock: Clock = {
@@ -28,18 +30,27 @@ export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   after(delayMs, run) {
     const dueMs = performance.now() + delayMs
+    let isOver = false
+    const fire = (): void => {
+      if (isOver) return
+      const leftMs = dueMs - performance.now()
+      if (leftMs <= 0) run()
+      // A timer may fire a millisecond or two early; what is left is too short for another one.
+      else if (leftMs < TIMER_EARLY_MS) setImmediate(fire)
+      else arm(leftMs)
+    }
     let timer: NodeJS.Timeout
-    const arm = (): void => {
-      const leftMs = Math.max(0, dueMs - performance.now())
-      // A longer delay would fire at once, and any may fire a millisecond early.
-      timer = setTimeout(
-        () => (performance.now() < dueMs ? arm() : run()),
-        Math.min(leftMs, TIMER_MS_MAX),
-      )
+    const arm = (leftMs: number): void => {
+      // A longer delay would fire at once.
+      timer = setTimeout(fire, Math.min(leftMs, TIMER_MS_MAX))
       timer.unref()
     }
-    arm()
-    return { cancel: () => clearTimeout(timer) }
+    arm(Math.max(0, delayMs))
+    const cancel = (): void => {
+      isOver = true
+      clearTimeout(timer)
+    }
+    return { cancel }
   },
 }
 
