@@ -68,6 +68,16 @@ export class CosignWorld {
   /** Validators that do not vote now. */
   readonly silent = new Set<number>()
 
+  /** One in contact, whose first block is final at these validators and cosigned. */
+  static async cosigned(rids: readonly number[] = [1, 2, 3, 4]): Promise<CosignWorld> {
+    const world = new CosignWorld()
+    await world.start()
+    await world.clock.runFor(1_000)
+    await world.finalize(1, rids)
+    await world.clock.runFor(10_000)
+    return world
+  }
+
   async start(): Promise<void> {
     for (const rid of [1, 2, 3, 4]) {
       const post = this.ministry.posts[rid - 1]
@@ -153,7 +163,7 @@ export class CosignWorld {
   }
 
   /** Block `height` is on the disk of these validators. */
-  async finalize(height: number, rids = [1, 2, 3, 4]): Promise<void> {
+  async finalize(height: number, rids: readonly number[] = [1, 2, 3, 4]): Promise<void> {
     const { final, head } = blockAt(height)
     for (const rid of rids) {
       const { store, checkpoints } = this.at(rid)

@@ -295,11 +295,7 @@ describe("a mission that sends cosignatures", () => {
 
 describe("a validator that gets cosignatures", () => {
   it("of another root than its own tells its operator, counts none, and goes on", async () => {
-    const world = new CosignWorld()
-    await world.start()
-    await world.clock.runFor(1_000)
-    await world.finalize(1)
-    await world.clock.runFor(10_000)
+    const world = await CosignWorld.cosigned()
     const { checkpoints, cosigners, warnings } = world.at(1)
     const other = { origin: cosigners.origin, size: 5, root: new Uint8Array(32).fill(7) }
     const last = cosigners.validators()[3]

@@ -73,11 +73,7 @@ describe("a pool of cosignatures", () => {
 
 describe("four validators", () => {
   it("all have a certified checkpoint of the newest final size, with their lines", async () => {
-    const world = new CosignWorld()
-    await world.start()
-    await world.clock.runFor(1_000)
-    await world.finalize(1)
-    await world.clock.runFor(10_000)
+    const world = await CosignWorld.cosigned()
     for (const { rid, cosigners } of world.machines) {
       const newest = await world.newest(rid)
       expect(newest?.size).toBe(5)
@@ -91,10 +87,7 @@ describe("four validators", () => {
   })
 
   it("write and send nothing once everything is exchanged", async () => {
-    const world = new CosignWorld()
-    await world.start()
-    await world.clock.runFor(1_000)
-    await world.finalize(1)
+    const world = await CosignWorld.cosigned()
     await world.clock.runFor(2 * HOUR_MS)
     const counts = { ...world.network.counts }
     const syncs = world.machines.map(({ disk }) => disk.syncs)
@@ -104,11 +97,7 @@ describe("four validators", () => {
   })
 
   it("certify with one away, not with two; the two that come back complete it", async () => {
-    const world = new CosignWorld()
-    await world.start()
-    await world.clock.runFor(1_000)
-    await world.finalize(1)
-    await world.clock.runFor(10_000)
+    const world = await CosignWorld.cosigned()
     await world.finalize(2, [1, 2, 3])
     await world.clock.runFor(10_000)
     expect((await world.newest(1))?.size).toBe(205)
@@ -239,19 +228,9 @@ function forged(world: CosignWorld, rids: readonly number[]): string {
   return formatNote({ body: formatCheckpoint(checkpoint), signatures })
 }
 
-/** A world in contact whose first block is final at these validators. */
-async function cosigned(rids: readonly number[]): Promise<CosignWorld> {
-  const world = new CosignWorld()
-  await world.start()
-  await world.clock.runFor(1_000)
-  await world.finalize(1, [...rids])
-  await world.clock.runFor(10_000)
-  return world
-}
-
 describe("a validator's keys for checkpoints", () => {
   it("sign each head once, when its size is on the disk, also if that is slow or full", async () => {
-    const world = await cosigned([1, 2, 3, 4])
+    const world = await CosignWorld.cosigned([1, 2, 3, 4])
     const { disk, uses, checkpoints } = world.at(1)
     disk.syncMs = 5_000
     disk.isFull = true
@@ -271,7 +250,7 @@ describe("a validator's keys for checkpoints", () => {
   })
 
   it("of ML-DSA-44 sign at most every five seconds, and the last head of a burst always", async () => {
-    const world = await cosigned([1, 2, 3, 4])
+    const world = await CosignWorld.cosigned([1, 2, 3, 4])
     const { uses } = world.at(1)
     for (const height of [2, 3, 4]) await world.finalize(height)
     await world.clock.runFor(10_000)
@@ -285,7 +264,7 @@ describe("a validator's keys for checkpoints", () => {
   })
 
   it("sign nothing from the moment at which it votes no more, and what others sign is kept", async () => {
-    const world = await cosigned([1, 2, 3, 4])
+    const world = await CosignWorld.cosigned([1, 2, 3, 4])
     const { uses, disk } = world.at(4)
     disk.onSync = () => {
       // The row is on its way when its validator falls silent.
@@ -303,7 +282,7 @@ describe("a validator's keys for checkpoints", () => {
   })
 
   it("sign no line of ML-DSA-44 later for a validator that fell silent meanwhile", async () => {
-    const world = await cosigned([1, 2, 3, 4])
+    const world = await CosignWorld.cosigned([1, 2, 3, 4])
     await world.finalize(2)
     await world.clock.runFor(1_000)
     await world.finalize(3)
@@ -315,7 +294,7 @@ describe("a validator's keys for checkpoints", () => {
 
   it("sign nothing when the node stops while the disk writes, whatever comes of that", async () => {
     for (const isFailing of [true, false]) {
-      const world = await cosigned([])
+      const world = await CosignWorld.cosigned([])
       const machine = world.at(1)
       await world.finalize(1, [2, 3, 4])
       const { final, head } = blockAt(1)
@@ -333,7 +312,7 @@ describe("a validator's keys for checkpoints", () => {
   })
 
   it("pass over heads that are smaller than what they signed, as of a store that was rebuilt", async () => {
-    const world = await cosigned([1, 2, 3, 4])
+    const world = await CosignWorld.cosigned([1, 2, 3, 4])
     const { disk, peer, checkpoints } = world.at(4)
     checkpoints.stop()
     world.network.crash(peer)
@@ -350,7 +329,7 @@ describe("a validator's keys for checkpoints", () => {
   })
 
   it("sign nothing any more after the disk has failed, which ends the node", async () => {
-    const world = await cosigned([])
+    const world = await CosignWorld.cosigned([])
     const machine = world.at(1)
     const { final, head } = blockAt(1)
     const stored = machine.store.append([final], head)
@@ -368,7 +347,7 @@ describe("a validator's keys for checkpoints", () => {
 
 describe("a validator that sends its lines", () => {
   it("asks one that refuses again, later each time, and tells it all in the end", async () => {
-    const world = await cosigned([])
+    const world = await CosignWorld.cosigned([])
     const [first, last] = [world.at(1), world.at(4)]
     const attempts: number[] = []
     let isBusy = true
@@ -403,7 +382,7 @@ describe("a validator that sends its lines", () => {
   })
 
   it("asks nothing of one that is away, and tells it at once when it is back", async () => {
-    const world = await cosigned([])
+    const world = await CosignWorld.cosigned([])
     const { transport } = world.at(1)
     const last = world.at(4).peer
     let asked = 0
@@ -423,7 +402,7 @@ describe("a validator that sends its lines", () => {
   })
 
   it("tells one again that was restarted and does not vote yet", async () => {
-    const world = await cosigned([1, 2, 3, 4])
+    const world = await CosignWorld.cosigned([1, 2, 3, 4])
     const { peer, disk, checkpoints } = world.at(4)
     checkpoints.stop()
     world.network.crash(peer)
@@ -436,7 +415,7 @@ describe("a validator that sends its lines", () => {
   })
 
   it("counts no line of an answer that is wrong", async () => {
-    const world = await cosigned([])
+    const world = await CosignWorld.cosigned([])
     const [first, last] = [world.at(1), world.at(4)]
     last.transport.handle(PROTOCOLS.cosign, async (from, request) => {
       await last.checkpoints.receive(from, request)
