@@ -1,23 +1,77 @@
 /**
  * Counts the votes of a view, and notices who contradicts itself (LEDGER §8.2, §8.6).
  *
- * One slot per signer, kind and view; the votes are verified before they come here.
+ * One slot per signer, kind and view; the votes are verified before they come here. Only those that
+ * come after their certificate wait in slots of their own, and are verified if that ever matters.
  */
 
 import { equalBytes } from "../protocol/bytes.ts"
 import { assembleCertificate, type Certificate } from "./certificate.ts"
+import { LedgerError } from "./errors.ts"
 import { evidenceOf, isConflict } from "./evidence.ts"
 import { viewOf, type ConsensusState, type View } from "./state.ts"
-import type { Vote } from "./vote.ts"
+import { verifyVote, type Vote, type VoteKind } from "./vote.ts"
+
+const KINDS: readonly VoteKind[] = ["notarize", "nullify", "finalize"]
 
 /** Puts a verified vote into its slot; false when the slot was taken. */
 export function placeVote(state: ConsensusState, vote: Vote): boolean {
   const view = viewOf(state, vote.view)
+  settleLate(state, view, vote.signer, (late) => isConflict(late, vote))
   accuse(state, view, vote)
   const slots = view.votes[vote.kind]
   if (slots[vote.signer] !== undefined) return false
   slots[vote.signer] = vote
   return true
+}
+
+/**
+ * Keeps a vote of another validator as it came, if it agrees with a certificate that is there and with
+ * all that is held of its signer: nothing follows from it then. False when it must be verified.
+ */
+export function putAside(state: ConsensusState, vote: Vote): boolean {
+  const view = state.views.get(vote.view)
+  const certificate = view?.certificates[vote.kind]
+  if (view === undefined || certificate === undefined) return false
+  if (!equalBytes(certificate.blockHash, vote.blockHash)) return false
+  const { signer } = vote
+  const held = KINDS.flatMap((kind) => [view.votes[kind][signer], view.late[kind][signer]])
+  if (held.some((other) => other !== undefined && isConflict(other, vote))) return false
+  view.late[vote.kind][signer] ??= vote
+  return true
+}
+
+/** Verifies the late votes of a signer that matter now; forged ones are forgotten. */
+function settleLate(
+  state: ConsensusState,
+  view: View,
+  signer: number,
+  matters: (vote: Vote) => boolean,
+): void {
+  const { suite, chainId, validators } = state.config
+  for (const kind of KINDS) {
+    const vote = view.late[kind][signer]
+    if (vote === undefined || !matters(vote)) continue
+    view.late[kind][signer] = undefined
+    try {
+      verifyVote(suite, chainId, vote, validators)
+      view.votes[kind][signer] ??= vote
+    } catch (error) {
+      if (!(error instanceof LedgerError)) throw error
+    }
+  }
+}
+
+/** The newest vote of a validator that is held: of its highest view, the one that ended it. */
+export function newestVote(state: ConsensusState, signer: number): Vote | undefined {
+  let newest: Vote | undefined
+  for (const view of state.views.values()) {
+    if (view.view <= (newest?.view ?? 0)) continue
+    settleLate(state, view, signer, () => true)
+    const { notarize, nullify, finalize } = view.votes
+    newest = finalize[signer] ?? nullify[signer] ?? notarize[signer] ?? newest
+  }
+  return newest
 }
 
 /** The certificate that the votes equal to this one make; undefined below the quorum. */

@@ -18,13 +18,9 @@ import type { Evidence } from "../../ledger/evidence.ts"
 import { decodePacket, encodeMessage } from "../../ledger/message.ts"
 import { decodeRecord, encodeRecord, type ConsensusRecord } from "../../ledger/record.ts"
 import { restoreConsensus } from "../../ledger/restore.ts"
-import {
-  heldCertificates,
-  newestVote,
-  type ConsensusConfig,
-  type ConsensusEffect,
-} from "../../ledger/state.ts"
+import { heldCertificates, type ConsensusConfig, type ConsensusEffect } from "../../ledger/state.ts"
 import type { ConsensusEvent, ConsensusState, Place } from "../../ledger/state.ts"
+import { newestVote } from "../../ledger/tally.ts"
 import { leaderOf, validatorIndex, type ValidatorSet } from "../../ledger/validators.ts"
 import type { Vote } from "../../ledger/vote.ts"
 import type { Suite } from "../../protocol/suite.ts"

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
 import type { Message } from "../../ledger/message.ts"
+import { newestVote } from "../../ledger/tally.ts"
 import { FORGERIES_PER_DELTA_MAX } from "../../protocol/limits.ts"
 import { certify, DELTA_MS, Door } from "../support/door.ts"
 import { CHAIN_ID, voteOf } from "../support/ledger.ts"
@@ -68,5 +69,60 @@ describe("a validator that is proven to contradict itself in a view", () => {
     expect(door.hear(LIAR, { type: "vote", vote: second })).toEqual([`evidence ${LIAR}`])
     const unsigned = { ...third, signature: new Uint8Array(64) }
     expect(door.hear(LIAR, { type: "vote", vote: unsigned })).toEqual([])
+  })
+})
+
+describe("a vote that comes after a certificate that it agrees with", () => {
+  const LATE = 3
+  const hash = CHAIN_ID
+  const finalize = voteOf(LATE, "finalize", 1, hash)
+  const nullify: Message = { type: "vote", vote: voteOf(LATE, "nullify", 1, hash) }
+  const late: Message = { type: "vote", vote: finalize }
+  const unsigned: Message = {
+    type: "vote",
+    vote: { ...finalize, signature: new Uint8Array(64).fill(7) },
+  }
+
+  /** Three have finalized view 1, and the fourth has not said so yet. */
+  function certified(): Door {
+    const door = new Door(SELF)
+    const certificate = certify("notarize", 1, hash, [LIAR, HONEST, LATE])
+    door.hear(LIAR, { type: "certificate", certificate })
+    for (const signer of [LIAR, HONEST]) {
+      door.hear(signer, { type: "vote", vote: voteOf(signer, "finalize", 1, hash) })
+    }
+    expect(door.state.final.view).toBe(1)
+    return door
+  }
+
+  it("is not verified, and fills no slot", () => {
+    const door = certified()
+    expect(door.hear(LATE, unsigned, 1)).toEqual([])
+    expect(door.state.views.get(1)?.votes.finalize[LATE]).toBeUndefined()
+  })
+
+  it("is evidence with what its signer says against it, before or after", () => {
+    const after = certified()
+    expect(after.hear(LATE, late, 1)).toEqual([])
+    expect(after.hear(LATE, nullify, 1)).toEqual([`evidence ${LATE}`])
+    const before = certified()
+    expect(before.hear(LATE, nullify, 1)).toEqual([])
+    expect(before.hear(LATE, late, 1)).toEqual([`evidence ${LATE}`])
+  })
+
+  it("is no evidence when it is forged, and stands in the way of none", () => {
+    const door = certified()
+    door.hear(LATE, unsigned, 1)
+    expect(door.hear(LATE, nullify, 1)).toEqual([])
+    expect(door.hear(LATE, unsigned, 1)).toEqual(["reject VOTE_SIGNATURE"])
+    expect(door.hear(LATE, late, 1)).toEqual([`evidence ${LATE}`])
+  })
+
+  it("is the newest vote of its signer, unless it is forged", () => {
+    const door = certified()
+    door.hear(LATE, unsigned, 1)
+    expect(newestVote(door.state, LATE)?.kind).toBe("notarize")
+    door.hear(LATE, late, 1)
+    expect(newestVote(door.state, LATE)).toEqual(finalize)
   })
 })
