@@ -261,41 +261,58 @@ export function onCertificate(
   const view = viewOf(state, certificate.view)
   if (view.certificates[certificate.kind] !== undefined) return
   view.certificates[certificate.kind] = certificate
-  state.out.push({
-    type: "send",
-    message: { type: "certificate", certificate },
-    after: 0,
-    ...(from === undefined ? {} : { except: from }),
-  })
   switch (certificate.kind) {
     case "notarize":
-      onNotarized(state, certificate, nowMs)
+      onNotarized(state, certificate, from, nowMs)
       return
     case "nullify":
+      passOn(state, certificate, from)
       onNullified(state, certificate, nowMs)
       return
     case "finalize":
+      passOn(state, certificate, from)
       onFinalized(state, certificate, nowMs)
   }
+}
+
+/** To all but the one who sent it, once record `after` is on the disk. */
+function passOn(
+  state: ConsensusState,
+  certificate: Certificate,
+  from: number | undefined,
+  after = 0,
+): void {
+  const message = { type: "certificate", certificate } as const
+  state.out.push({ type: "send", message, after, ...(from !== undefined && { except: from }) })
 }
 
 /**
  * R3: on a notarize certificate of a view above the final one, votes to finalize unless we gave the
  * view up, and goes on. It needs no look at the block: f+1 honest validators had one. It may come
  * late, to one who was away: then the view can still be final without another block, and as X is
- * cast in the current view alone, it can never follow there.
+ * cast in the current view alone, it can never follow there. The certificate leaves with that vote,
+ * in one packet: it is the longer of the two, and whoever lacks it alone waits for one sync more.
  */
-function onNotarized(state: ConsensusState, certificate: Certificate, nowMs: number): void {
+function onNotarized(
+  state: ConsensusState,
+  certificate: Certificate,
+  from: number | undefined,
+  nowMs: number,
+): void {
   const { view, blockHash: hash } = certificate
   raiseTip(state, view, hash, nowMs)
   wantBlock(state, certificate)
-  if (view <= state.final.view) return
   const { own } = viewOf(state, view)
   const { epoch } = state.config.validators
-  if (own.nullify === undefined && own.finalize === undefined) {
+  const isFinal = view <= state.final.view
+  const mayVote = !isFinal && own.nullify === undefined && own.finalize === undefined
+  if (!mayVote) passOn(state, certificate, from)
+  if (isFinal) return
+  if (mayVote) {
     const { vote, seq } = cast(state, "finalize", view, hash, (vote) => {
       return { kind: "finalize", epoch, vote, certificate }
     })
+    passOn(state, certificate, from, seq)
     state.out.push({ type: "send", message: { type: "vote", vote }, after: seq })
   } else if (own.finalize === undefined && view >= state.view) {
     logCertificate(state, certificate)

@@ -50,8 +50,8 @@ describe("one validator", () => {
     ])
     waits = false
     expect(types({ type: "persisted", seq: 1 })).toEqual([
-      "send certificate after 0",
       "persist 2 finalize",
+      "send certificate after 2",
       "send vote after 2",
       "timer 2000",
     ])

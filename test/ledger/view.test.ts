@@ -121,8 +121,8 @@ describe("R3: a notarize certificate", () => {
   it("is answered by a finalize vote, though the block is not here, which is asked for", () => {
     const told = new Door(SELF).hear(LEADER, NOTARIZED)
     expect(told.slice(0, 3)).toEqual([
-      "send certificate notarize 1",
       "persist finalize",
+      "send certificate notarize 1",
       "send finalize 1",
     ])
     expect(told[3]).toMatch(/^send fetchBlock to [0-3]$/)

@@ -32,8 +32,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       [
         VIEW,
-        "if (own.nullify === undefined && own.finalize === undefined) {",
-        "if (own.finalize === undefined) {",
+        "!isFinal && own.nullify === undefined && own.finalize === undefined",
+        "!isFinal && own.finalize === undefined",
       ],
     ],
     hunts: [["loss-30", 4]],
@@ -244,8 +244,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       [
         VIEW,
-        "  view.certificates[certificate.kind] = certificate\n  state.out.push({",
-        "  view.certificates[certificate.kind] = certificate\n  if (certificate.view < 0) state.out.push({",
+        '  const message = { type: "certificate", certificate } as const\n',
+        '  const message = { type: "certificate", certificate } as const\n  if (certificate.view > 0) return\n',
       ],
     ],
     hunts: [["clean", 4]],
