@@ -1,16 +1,16 @@
 /**
  * Four validators and missions whose messages are 75 ms under way: what the finality benches measure.
  *
- * On the machine's own clock and disks, all in one process; or in virtual time, with simulated disks of
- * 1 ms and computing that takes none.
+ * On the machine's own clock and disks, each node in a thread of its own as it has a process of its own
+ * in the field; or in virtual time, with simulated disks of 1 ms and computing that takes none.
  */
 
 import { join } from "node:path"
-import { systemClock } from "../../node/clock.ts"
-import { DiskLedger, random } from "../support/disk-ledger.ts"
+import { Worker, type MessagePort } from "node:worker_threads"
+import { networkId } from "../../protocol/governance.ts"
 import { LedgerWorld } from "../support/ledgers.ts"
-import { createMinistry } from "../support/ministry.ts"
-import { createSimulatedNetwork } from "../support/network.ts"
+import { createMinistry, type Ministry } from "../support/ministry.ts"
+import { Line, type LineEnd } from "./line.ts"
 
 export const VALIDATORS = 4
 /** δ, one way. */
@@ -24,37 +24,122 @@ export function createWorld(posts: number, seed: string, link: object): LedgerWo
   return new LedgerWorld(posts, seed, { validators: VALIDATORS, policy, link })
 }
 
+/** The keys are the same in every thread; signatures of the genesis are not, so it is handed on. */
+export function delayedMinistry(missions: number, genesisBytes?: Uint8Array): Ministry {
+  const ministry = createMinistry(VALIDATORS + missions, "bench finality", {
+    validators: VALIDATORS,
+    policy: { consensusDeltaMs: BOUND_MS },
+  })
+  if (genesisBytes === undefined) return ministry
+  return { ...ministry, genesisBytes, net: networkId(ministry.suite, genesisBytes) }
+}
+
+/** What a node's thread is told at its start. */
+export interface NodeData {
+  readonly index: number
+  readonly missions: number
+  readonly genesisBytes: Uint8Array
+  readonly folder: string
+  readonly end: LineEnd
+}
+
+/** `submit` is for missions: so many entries, in one go. */
+export type DelayedOrder =
+  { readonly type: "meet" | "stop" } | { readonly type: "submit"; readonly count: number }
+
+export type DelayedTold =
+  { readonly type: "open" | "stopped" } | ({ readonly type: "final" } & DelayedFinal)
+
+/** A final block, once a node has it on the disk. */
+export interface DelayedFinal {
+  /** At its proposer alone: when it began to build the block, as wallMs. */
+  readonly builtMs?: number
+  /** When the block was on the disk here. */
+  readonly atMs: number
+  /** How long each message that came since the last one was under way. */
+  readonly tookMs: readonly number[]
+  readonly serials: readonly { readonly rid: number; readonly seq: number }[]
+}
+
+/** A node in its thread. */
+export class DelayedNode {
+  readonly rid: number
+  readonly #thread: Worker
+  readonly #listeners = new Set<(final: DelayedFinal) => void>()
+
+  constructor(rid: number, data: NodeData & { end: { port: MessagePort } }) {
+    this.rid = rid
+    this.#thread = new Worker(new URL("delayed-node.ts", import.meta.url), {
+      workerData: data,
+      transferList: [data.end.port],
+      argv: [],
+    })
+    this.#thread.on("error", (error) => {
+      throw error
+    })
+    this.#thread.on("message", (told: DelayedTold) => {
+      if (told.type === "final") for (const listener of this.#listeners) listener(told)
+    })
+  }
+
+  onFinal(listener: (final: DelayedFinal) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  async told(type: DelayedTold["type"]): Promise<void> {
+    return new Promise((resolve) => {
+      const take = (told: DelayedTold): void => {
+        if (told.type !== type) return
+        this.#thread.off("message", take)
+        resolve()
+      }
+      this.#thread.on("message", take)
+    })
+  }
+
+  order(order: DelayedOrder): void {
+    // eslint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a page
+    this.#thread.postMessage(order)
+  }
+}
+
 /** Ledgers on the machine's own clock and disks, each in a folder of its own. */
 export class DelayedStage {
-  readonly validators: readonly DiskLedger[]
-  readonly missions: readonly DiskLedger[]
+  readonly validators: readonly DelayedNode[]
+  readonly missions: readonly DelayedNode[]
+  readonly line: Line
 
-  private constructor(nodes: readonly DiskLedger[]) {
+  private constructor(nodes: readonly DelayedNode[], line: Line) {
     this.validators = nodes.slice(0, VALIDATORS)
     this.missions = nodes.slice(VALIDATORS)
+    this.line = line
   }
 
   static async open(folder: string, missions: number): Promise<DelayedStage> {
-    const ministry = createMinistry(VALIDATORS + missions, "bench finality", {
-      validators: VALIDATORS,
-      policy: { consensusDeltaMs: BOUND_MS },
+    const { posts, genesisBytes } = delayedMinistry(missions)
+    const line = new Line(posts.length)
+    const nodes = posts.map(({ rid, code }, index) => {
+      const end = line.ends[index] as LineEnd
+      return new DelayedNode(rid, {
+        index,
+        missions,
+        genesisBytes,
+        folder: join(folder, code),
+        end,
+      })
     })
-    const link = { delayMs: DELAY_MS }
-    const network = createSimulatedNetwork({ clock: systemClock, random, link })
-    const members = ministry.posts.map(({ peer }) => ({ peer, addresses: [], keep: true }))
-    const nodes: DiskLedger[] = []
-    for (const post of ministry.posts) {
-      const transport = network.transport(post.peer)
-      const place = join(folder, post.code)
-      const parts = { ministry, post, folder: place, transport, clock: systemClock }
-      nodes.push(await DiskLedger.open(parts))
-      transport.setMembers(members)
-      await transport.start()
-    }
-    return new DelayedStage(nodes)
+    await Promise.all(nodes.map(async (node) => node.told("open")))
+    line.setDelay(DELAY_MS)
+    for (const node of nodes) node.order({ type: "meet" })
+    return new DelayedStage(nodes, line)
   }
 
   async close(): Promise<void> {
-    for (const node of [...this.validators, ...this.missions]) await node.stop()
+    const nodes = [...this.validators, ...this.missions]
+    const stopped = nodes.map(async (node) => node.told("stopped"))
+    for (const node of nodes) node.order({ type: "stop" })
+    await Promise.all(stopped)
+    await this.line.close()
   }
 }

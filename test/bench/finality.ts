@@ -2,29 +2,38 @@
  * How long four validators need until an entry is final, on links of 75 ms one way: δ is that delay,
  * Δ the bound of the network's policy (LEDGER §8).
  *
- * Real ledgers: own code, keys, sealed databases and synced logs on the disk; messages travel in
- * this process and arrive δ later. Outages and lossy links take their course in virtual time, with
+ * Real ledgers, each in a thread of its own: own code, keys, sealed databases and synced logs on the
+ * disk; messages travel between the threads and arrive δ later. Outages and lossy links take their course in virtual time, with
  * simulated disks of 1 ms, because they last for hours.
  */
 
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import type { Final } from "../../node/consensus/finality.ts"
-import type { DiskLedger } from "../support/disk-ledger.ts"
 import type { LedgerWorld } from "../support/ledgers.ts"
 import { benchAbsent } from "./absent.ts"
-import { BOUND_MS, createWorld, DelayedStage, DELAY_MS, VALIDATORS } from "./delayed.ts"
+import {
+  BOUND_MS,
+  createWorld,
+  DelayedStage,
+  DELAY_MS,
+  VALIDATORS,
+  type DelayedFinal,
+  type DelayedNode,
+} from "./delayed.ts"
 import { quantile, spreadOf, type Figure, type Options, type Progress } from "./figures.ts"
 import { benchLoaded, LOADING } from "./loaded.ts"
 import { benchTraffic } from "./traffic.ts"
+import { wallMs } from "./validator.ts"
 
 /** In virtual time. */
 const POSTS = VALIDATORS + 1
 const ROUNDS = 3
 const ENTRIES = 8
 const ENTRIES_FULL = 60
-const WARM_UP = 5
+/** Entries over a line of 1 ms: a node that runs for days has its code compiled. */
+const WARM_UP = 400
+const WARM_UP_DELAY_MS = 1
 /** Longer than the validators' linger, so that the ledger is idle when the next entry comes. */
 const PAUSE_MS = 150
 const MINUTE_MS = 60_000
@@ -83,27 +92,34 @@ async function onStage(
 // --- a clean network -------------------------------------------------------------------------
 
 async function benchClean(
-  { validators, missions }: DelayedStage,
+  { validators, missions, line }: DelayedStage,
   progress: Progress,
   isFull: boolean,
 ): Promise<Figure[]> {
   const [mission] = missions
   if (mission === undefined) throw new Error("there is a mission that submits")
-  // The first entries compile the code and meet idle disks.
+  progress("warming up")
+  line.setDelay(WARM_UP_DELAY_MS)
   for (let index = 0; index < WARM_UP; index++) await record(validators, mission)
+  line.setDelay(DELAY_MS)
+  // With it comes what was said of the last ones, over the short line.
+  await record(validators, mission)
   const rounds: Timings[] = []
   for (let number = 1; number <= ROUNDS; number++) {
     progress(`round ${number} of ${ROUNDS}`)
-    const timings: Timings = { proposed: [], submitted: [] }
+    const timings: Timings = { proposed: [], submitted: [], underWay: [] }
     for (let index = 0; index < (isFull ? ENTRIES_FULL : ENTRIES); index++) {
-      for (const { proposedMs, submittedMs } of await record(validators, mission)) {
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+      for (const { proposedMs, submittedMs, tookMs } of await record(validators, mission)) {
         timings.proposed.push(proposedMs)
         timings.submitted.push(submittedMs)
+        timings.underWay.push(...tookMs)
       }
     }
     rounds.push(timings)
   }
   return [
+    wayFigure(rounds),
     delayFigure("proposal → final at each validator", 3, 10, 0.5, rounds, "proposed"),
     delayFigure("proposal → final at each validator", 3, 40, 0.99, rounds, "proposed"),
     delayFigure("submission → final at each validator", 4, 20, 0.5, rounds, "submitted"),
@@ -113,41 +129,57 @@ async function benchClean(
 
 /** One entry on an idle ledger, and when each of the validators had its block on the disk. */
 async function record(
-  validators: readonly DiskLedger[],
-  mission: DiskLedger,
-): Promise<{ proposedMs: number; submittedMs: number }[]> {
-  await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
-  const startedMs = performance.timeOrigin + performance.now()
-  const seq = mission.ledger.lastSeq(mission.post.rid) + 1
-  const isIt = ({ entries }: Final): boolean =>
-    entries.some(({ entry }) => entry.submitterSeq === seq)
-  const times: { proposedMs: number; submittedMs: number }[] = []
-  const done = [...validators, mission].map(async (node) => {
-    const final = await untilFinal(node, isIt)
-    if (node === mission) return
-    const nowMs = performance.timeOrigin + performance.now()
-    // A proposer's clock shows whole milliseconds.
-    times.push({ proposedMs: nowMs - final.timeMs, submittedMs: nowMs - startedMs })
+  validators: readonly DelayedNode[],
+  mission: DelayedNode,
+): Promise<Recorded[]> {
+  const startedMs = wallMs()
+  const finals = [...validators, mission].map(async (node) => nextFinal(node))
+  mission.order({ type: "submit", count: 1 })
+  const found = (await Promise.all(finals)).slice(0, validators.length)
+  const builtMs = found.find((final) => final.builtMs !== undefined)?.builtMs
+  if (builtMs === undefined) throw new Error("one of the validators proposed the block")
+  return found.map(({ atMs, tookMs }) => {
+    return { proposedMs: atMs - builtMs, submittedMs: atMs - startedMs, tookMs }
   })
-  await mission.submit()
-  await Promise.all(done)
-  return times
 }
 
-/** The final block that is waited for, once a node has it on the disk. */
-async function untilFinal(node: DiskLedger, isIt: (final: Final) => boolean): Promise<Final> {
+/** The next final block with entries, once a node has it on the disk. */
+async function nextFinal(node: DelayedNode): Promise<DelayedFinal> {
   return new Promise((resolve) => {
     const leave = node.onFinal((final) => {
-      if (!isIt(final)) return
+      if (final.serials.length === 0) return
       leave()
       resolve(final)
     })
   })
 }
 
+/** One entry at one validator. */
+interface Recorded {
+  readonly proposedMs: number
+  readonly submittedMs: number
+  /** Of each message that came for it. */
+  readonly tookMs: readonly number[]
+}
+
 interface Timings {
   readonly proposed: number[]
   readonly submitted: number[]
+  readonly underWay: number[]
+}
+
+/** Whether δ was what it says: none earlier, and how much later. */
+function wayFigure(rounds: readonly Timings[]): Figure {
+  const medians = rounds.map(({ underWay }) => quantile(underWay, 0.5))
+  const least = Math.min(...rounds.flatMap(({ underWay }) => underWay))
+  return {
+    name: "a message was under way, p50",
+    unit: "ms",
+    measured: spreadOf(medians),
+    against: { name: "δ", value: spreadOf([DELAY_MS]) },
+    ratio: spreadOf(medians).median / DELAY_MS,
+    goal: { text: "none below δ", isMet: least >= DELAY_MS },
+  }
 }
 
 /** All entries together: a round is too short for a tail of its own. */
@@ -157,7 +189,7 @@ function delayFigure(
   roomMs: number,
   share: number,
   rounds: readonly Timings[],
-  what: keyof Timings,
+  what: "proposed" | "submitted",
 ): Figure {
   const measured = spreadOf(rounds.map((round) => quantile(round[what], share)))
   const median = quantile(

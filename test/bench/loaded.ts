@@ -3,14 +3,14 @@
  * 48 ms each, on a schedule that waits for nothing. A mission signs batches of what has come since its
  * last ones left, as its node does.
  *
- * On the machine's own clock, where all seven nodes share one thread, against the same in virtual time,
+ * On the machine's own clock, seven nodes on its processors, against the same in virtual time,
  * where computing takes none: what the way of an entry costs before any processor is asked.
  */
 
-import type { Final } from "../../node/consensus/finality.ts"
 import type { LedgerNode } from "../support/ledgers.ts"
 import { createWorld, DELAY_MS, VALIDATORS, type DelayedStage } from "./delayed.ts"
 import { quantile, spreadOf, type Figure } from "./figures.ts"
+import { wallMs } from "./validator.ts"
 
 /** Missions that load the ledger together. */
 export const LOADING = 3
@@ -50,24 +50,31 @@ export async function benchLoaded(stage: DelayedStage, isFull: boolean): Promise
 interface Mission {
   readonly rid: number
   /** So many entries, in one go. */
-  submit(count: number): Promise<unknown>
+  submit(count: number): unknown
 }
 
 /** Nodes and their clock. */
 interface Place {
   nowMs(): number
   runFor(ms: number): Promise<void>
-  readonly validators: readonly { onFinal(listener: (final: Final) => void): () => void }[]
+  /** Calls back for each entry at each validator, with the moment at which it was final there. */
+  onFinal(listener: (rid: number, seq: number, atMs: number) => void): void
   readonly missions: readonly Mission[]
 }
 
 function realPlace({ validators, missions }: DelayedStage): Place {
   return {
-    nowMs: () => performance.now(),
+    nowMs: wallMs,
     runFor: async (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-    validators,
+    onFinal: (listener) => {
+      for (const validator of validators) {
+        validator.onFinal(({ serials, atMs }) => {
+          for (const { rid, seq } of serials) listener(rid, seq, atMs)
+        })
+      }
+    },
     missions: missions.map((node): Mission => {
-      return { rid: node.post.rid, submit: async (count) => node.submit(count) }
+      return { rid: node.rid, submit: (count) => node.order({ type: "submit", count }) }
     }),
   }
 }
@@ -84,7 +91,14 @@ async function virtualPlace(): Promise<Place> {
   return {
     nowMs: () => world.clock.monotonicMs(),
     runFor: async (ms) => world.clock.runFor(ms),
-    validators: world.nodes.slice(0, VALIDATORS).map(({ ledger }) => ledger),
+    onFinal: (listener) => {
+      for (const { ledger } of world.nodes.slice(0, VALIDATORS)) {
+        ledger.onFinal(({ entries }) => {
+          const atMs = world.clock.monotonicMs()
+          for (const { entry } of entries) listener(entry.submitter, entry.submitterSeq, atMs)
+        })
+      }
+    },
     missions: world.nodes.slice(VALIDATORS).map(missionOf),
   }
 }
@@ -102,10 +116,13 @@ class Load {
 
   /** For so long after the warm-up. Returns how long each entry took to each validator. */
   async run(lastsMs: number): Promise<number[]> {
-    const { validators, missions } = this.#place
+    const { missions } = this.#place
     const startedMs = this.#place.nowMs()
-    for (const validator of validators) validator.onFinal((final) => this.#take(final))
-    const submissions: Promise<unknown>[] = []
+    this.#place.onFinal((rid, seq, atMs) => {
+      const dueMs = this.#dueMs.get(`${rid} ${seq}`)
+      if (dueMs !== undefined) this.#tookMs.push(atMs - dueMs)
+    })
+    const submissions: unknown[] = []
     const shiftMs = EVERY_MS / missions.length
     for (let turn = 0; turn * shiftMs < WARM_UP_MS + lastsMs; turn++) {
       const dueMs = startedMs + turn * shiftMs
@@ -116,7 +133,7 @@ class Load {
       if (dueMs >= startedMs + WARM_UP_MS) this.#expect(mission.rid, first, dueMs)
       submissions.push(mission.submit(AT_ONCE))
     }
-    const wanted = this.#dueMs.size * validators.length
+    const wanted = this.#dueMs.size * VALIDATORS
     for (let left = WITHIN_MS / POLL_MS; this.#tookMs.length < wanted; left--) {
       if (left === 0) throw new Error("not all became final")
       await this.#place.runFor(POLL_MS)
@@ -128,13 +145,5 @@ class Load {
   /** These are counted, from when they were due: a late submission is no fault of theirs. */
   #expect(rid: number, first: number, dueMs: number): void {
     for (let seq = first; seq < first + AT_ONCE; seq++) this.#dueMs.set(`${rid} ${seq}`, dueMs)
-  }
-
-  #take({ entries }: Final): void {
-    const nowMs = this.#place.nowMs()
-    for (const { entry } of entries) {
-      const dueMs = this.#dueMs.get(`${entry.submitter} ${entry.submitterSeq}`)
-      if (dueMs !== undefined) this.#tookMs.push(nowMs - dueMs)
-    }
   }
 }
