@@ -6,8 +6,8 @@
  * Marks such as R3 are the rules of LEDGER §8.1, Q1 those of §8.3. The rules of a view are in
  * view.ts, with the argument why they are safe; timers are in quiescence.ts.
  *
- * Liveness: once messages arrive within Δ, all honest validators are in one view within the way of
- * one message of each other, because certificates are passed on. An honest leader's block is final
+ * Liveness: once messages arrive within Δ, the sync before them included, all honest validators are
+ * in one view within that of each other, because certificates are passed on. An honest leader's block is final
  * three such ways after it was proposed; a dead leader costs 2Δ once.
  */
 

@@ -2,8 +2,8 @@
  * What a validator knows, what can happen to it and what it answers: the types of consensus
  * (LEDGER §8). The door is consensus.ts.
  *
- * The state is changed in place by `step` and by nothing else; it is never shared. A step returns
- * the effects that node/ performs in their order.
+ * The state is changed in place by `step`, and by `newestVote` where it verifies what had waited; it
+ * is never shared. A step returns the effects that node/ performs in their order.
  */
 
 import type { Signer } from "../protocol/entry.ts"

@@ -9,6 +9,7 @@ import { equalBytes } from "../protocol/bytes.ts"
 import { assembleCertificate, type Certificate } from "./certificate.ts"
 import { LedgerError } from "./errors.ts"
 import { evidenceOf, isConflict } from "./evidence.ts"
+import { countForgery } from "./forgery.ts"
 import { viewOf, type ConsensusState, type View } from "./state.ts"
 import { verifyVote, type Vote, type VoteKind } from "./vote.ts"
 
@@ -37,17 +38,24 @@ export function putAside(state: ConsensusState, vote: Vote): boolean {
   const { signer } = vote
   const held = KINDS.flatMap((kind) => [view.votes[kind][signer], view.late[kind][signer]])
   if (held.some((other) => other !== undefined && isConflict(other, vote))) return false
-  view.late[vote.kind][signer] ??= vote
+  const before = view.late[vote.kind][signer]
+  // One of the two is forged, and must not stand in the way of the other.
+  if (before !== undefined) return equalBytes(before.signature, vote.signature)
+  view.late[vote.kind][signer] = vote
   return true
 }
 
-/** Verifies the late votes of a signer that matter now; forged ones are forgotten. */
+/**
+ * Verifies the late votes of a signer that matter now; forged ones are forgotten. Returns how many
+ * those were.
+ */
 function settleLate(
   state: ConsensusState,
   view: View,
   signer: number,
   matters: (vote: Vote) => boolean,
-): void {
+): number {
+  let forged = 0
   const { suite, chainId, validators } = state.config
   for (const kind of KINDS) {
     const vote = view.late[kind][signer]
@@ -58,20 +66,26 @@ function settleLate(
       view.votes[kind][signer] ??= vote
     } catch (error) {
       if (!(error instanceof LedgerError)) throw error
+      forged += 1
     }
   }
+  return forged
 }
 
-/** The newest vote of a validator that is held: of its highest view, the one that ended it. */
-export function newestVote(state: ConsensusState, signer: number): Vote | undefined {
-  let newest: Vote | undefined
-  for (const view of state.views.values()) {
-    if (view.view <= (newest?.view ?? 0)) continue
-    settleLate(state, view, signer, () => true)
+/**
+ * The newest vote of a validator that is held: of its highest view, the one that ended it. Forged
+ * ones that had to be verified for that count as such, so that who asks often gains nothing.
+ */
+export function newestVote(state: ConsensusState, signer: number, nowMs: number): Vote | undefined {
+  const views = [...state.views.values()].sort((a, b) => b.view - a.view)
+  for (const view of views) {
+    const forged = settleLate(state, view, signer, () => true)
+    for (let at = 0; at < forged; at++) countForgery(state, signer, "VOTE_SIGNATURE", nowMs)
     const { notarize, nullify, finalize } = view.votes
-    newest = finalize[signer] ?? nullify[signer] ?? notarize[signer] ?? newest
+    const newest = finalize[signer] ?? nullify[signer] ?? notarize[signer]
+    if (newest !== undefined) return newest
   }
-  return newest
+  return undefined
 }
 
 /** The certificate that the votes equal to this one make; undefined below the quorum. */

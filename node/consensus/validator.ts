@@ -183,7 +183,7 @@ export class Validator {
 
   /** The newest vote of a validator that is held here, for whoever asks with its key. */
   newestVote(signer: number): Vote | undefined {
-    return this.#state && newestVote(this.#state, signer)
+    return this.#state && newestVote(this.#state, signer, this.#parts.clock.monotonicMs())
   }
 
   // --- what comes in -------------------------------------------------------------------------

@@ -1,9 +1,10 @@
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, vi } from "vitest"
 import type { Message } from "../../ledger/message.ts"
 import { newestVote } from "../../ledger/tally.ts"
 import { FORGERIES_PER_DELTA_MAX } from "../../protocol/limits.ts"
 import { certify, DELTA_MS, Door } from "../support/door.ts"
 import { CHAIN_ID, voteOf } from "../support/ledger.ts"
+import { suite } from "../support/suites.ts"
 
 const LIAR = 0
 const SELF = 1
@@ -118,11 +119,43 @@ describe("a vote that comes after a certificate that it agrees with", () => {
     expect(door.hear(LATE, late, 1)).toEqual([`evidence ${LATE}`])
   })
 
+  it("is not lost behind a forged one, nor a forged one taken behind it", () => {
+    const door = certified()
+    door.hear(LATE, unsigned, 1)
+    expect(door.hear(LATE, late, 1)).toEqual([])
+    expect(door.hear(LATE, nullify, 1)).toEqual([`evidence ${LATE}`])
+    const other = certified()
+    other.hear(LATE, late, 1)
+    expect(other.hear(LATE, late, 1)).toEqual([])
+    expect(other.hear(LATE, unsigned, 1)).toEqual(["reject VOTE_SIGNATURE"])
+  })
+
+  it("is verified once when its signer asks, and when it is forged nothing is read for Δ", () => {
+    const door = new Door(SELF)
+    door.hasWork = true
+    const views = 2 * FORGERIES_PER_DELTA_MAX
+    for (let view = 1; view <= views; view++) {
+      door.at(door.nowMs + 10 * DELTA_MS)
+      for (const signer of [LIAR, HONEST]) door.hear(signer, real(signer, view))
+    }
+    expect(door.state.view).toBe(views + 1)
+    const say = (): void => {
+      for (let view = 1; view <= views; view++) door.hear(LATE, forged(LATE, view))
+    }
+    const verify = vi.spyOn(suite, "ed25519Verify")
+    say()
+    expect(newestVote(door.state, LATE, door.nowMs)).toBeUndefined()
+    say()
+    expect(newestVote(door.state, LATE, door.nowMs)).toBeUndefined()
+    expect(verify).toHaveBeenCalledTimes(views)
+    verify.mockRestore()
+  })
+
   it("is the newest vote of its signer, unless it is forged", () => {
     const door = certified()
     door.hear(LATE, unsigned, 1)
-    expect(newestVote(door.state, LATE)?.kind).toBe("notarize")
+    expect(newestVote(door.state, LATE, 0)?.kind).toBe("notarize")
     door.hear(LATE, late, 1)
-    expect(newestVote(door.state, LATE)).toEqual(finalize)
+    expect(newestVote(door.state, LATE, 0)).toEqual(finalize)
   })
 })
