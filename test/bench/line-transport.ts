@@ -1,9 +1,10 @@
 /**
  * The {@link Transport} of a node whose peers are threads of this process, at the ends of one line
  * (line.ts). All are in contact from the moment that they are told to meet until they stop, and
- * nothing is lost; so no request ever meets its deadline.
+ * nothing is lost.
  */
 
+import { systemClock } from "../../node/clock.ts"
 import { NodeError } from "../../node/errors.ts"
 import type {
   ContactListener,
@@ -67,10 +68,11 @@ export class LineTransport implements Transport {
     peer: PeerKey,
     protocol: ProtocolSpec,
     message: Uint8Array,
-    { signal }: { signal?: AbortSignal } = {},
+    options: { signal?: AbortSignal; timeoutMs?: number } = {},
   ): Promise<Uint8Array> {
     const to = this.#peers.indexOf(peer)
     if (!this.#isUp || to < 0) throw new NodeError("PEER_UNREACHABLE", "nobody is at that end")
+    const { signal } = options
     signal?.throwIfAborted()
     this.#number += 1
     const number = this.#number
@@ -79,8 +81,14 @@ export class LineTransport implements Transport {
       const settle = (how: () => void): void => {
         this.#waiting.delete(number)
         signal?.removeEventListener("abort", onAbort)
+        deadline.cancel()
         how()
       }
+      const timeoutMs = options.timeoutMs ?? protocol.timeoutMs
+      const deadline = systemClock.after(timeoutMs, () => {
+        const error = new NodeError("STREAM_DEADLINE", `${protocol.id}: no answer`)
+        settle(() => reject(error))
+      })
       this.#waiting.set(number, {
         protocol: protocol.id,
         resolve: (bytes) => settle(() => resolve(bytes)),
