@@ -7,8 +7,8 @@
  * view.ts, with the argument why they are safe; timers are in quiescence.ts.
  *
  * Liveness: once messages arrive within Δ, the sync before them included, all honest validators are
- * in one view within that of each other, because certificates are passed on. An honest leader's block is final
- * three such ways after it was proposed; a dead leader costs 2Δ once.
+ * in one view within that of each other, because certificates are passed on. An honest leader's
+ * block is final three such ways after it was proposed; a dead leader costs 2Δ once.
  */
 
 import { equalBytes } from "../protocol/bytes.ts"
@@ -29,7 +29,7 @@ import {
   type ConsensusState,
   type Place,
 } from "./state.ts"
-import { isAccused, isPlaced, placeVote, putAside } from "./tally.ts"
+import { isAccused, isPlaced, placeVote } from "./tally.ts"
 import { leaderOf } from "./validators.ts"
 import {
   considerProposal,
@@ -267,7 +267,6 @@ function admitVote(state: ConsensusState, from: number, vote: Vote, nowMs: numbe
   if (placed !== undefined && equalBytes(placed.blockHash, vote.blockHash)) return true
   // A third vote of a proven liar, for a slot that is taken: nothing more can come of it.
   if (placed !== undefined && isAccused(known, from)) return false
-  if (vote.signer !== self && putAside(state, vote)) return true
   verifyVote(suite, chainId, vote, validators)
   if (vote.signer === self && !isOwn(state, vote)) {
     stopKey(state, vote)

@@ -2,8 +2,8 @@
  * What a validator knows, what can happen to it and what it answers: the types of consensus
  * (LEDGER §8). The door is consensus.ts.
  *
- * The state is changed in place by `step`, and by `newestVote` where it verifies what had waited; it
- * is never shared. A step returns the effects that node/ performs in their order.
+ * The state is changed in place by `step` and by nothing else; it is never shared. A step returns
+ * the effects that node/ performs in their order.
  */
 
 import type { Signer } from "../protocol/entry.ts"
@@ -141,8 +141,6 @@ export interface View {
   proposal: Uint8Array | undefined
   /** By kind and signer; verified, one each. */
   readonly votes: Record<VoteKind, (Vote | undefined)[]>
-  /** The same for those that came after a certificate that they agree with; not verified. */
-  readonly late: Record<VoteKind, (Vote | undefined)[]>
   readonly certificates: Record<VoteKind, Certificate | undefined>
   /** Our own, as the log has them or will have them before they take effect. */
   readonly own: Record<VoteKind, Vote | undefined>
@@ -235,16 +233,11 @@ export function viewOf(state: ConsensusState, view: number): View {
   const known = state.views.get(view)
   if (known !== undefined) return known
   const { validators } = state.config.validators
-  const slots = (): View["votes"] => ({
-    notarize: validators.map(() => undefined),
-    nullify: validators.map(() => undefined),
-    finalize: validators.map(() => undefined),
-  })
+  const slots = (): (Vote | undefined)[] => validators.map(() => undefined)
   const fresh: View = {
     view,
     proposal: undefined,
-    votes: slots(),
-    late: slots(),
+    votes: { notarize: slots(), nullify: slots(), finalize: slots() },
     certificates: { notarize: undefined, nullify: undefined, finalize: undefined },
     own: { notarize: undefined, nullify: undefined, finalize: undefined },
     accused: 0,
@@ -286,4 +279,15 @@ export function viewsInVain(state: ConsensusState): number {
 /** How often every validator led a view, and none was final though something waited. */
 export function roundsSinceFinal(state: ConsensusState): number {
   return Math.floor(viewsInVain(state) / state.config.validators.validators.length)
+}
+
+/** The newest vote of a validator that is held: of its highest view, the one that ended it. */
+export function newestVote(state: ConsensusState, signer: number): Vote | undefined {
+  let newest: Vote | undefined
+  for (const { votes } of state.views.values()) {
+    const { notarize, nullify, finalize } = votes
+    const vote = finalize[signer] ?? nullify[signer] ?? notarize[signer]
+    if (vote !== undefined && vote.view > (newest?.view ?? 0)) newest = vote
+  }
+  return newest
 }

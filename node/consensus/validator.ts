@@ -18,9 +18,13 @@ import type { Evidence } from "../../ledger/evidence.ts"
 import { decodePacket, encodeMessage } from "../../ledger/message.ts"
 import { decodeRecord, encodeRecord, type ConsensusRecord } from "../../ledger/record.ts"
 import { restoreConsensus } from "../../ledger/restore.ts"
-import { heldCertificates, type ConsensusConfig, type ConsensusEffect } from "../../ledger/state.ts"
+import {
+  heldCertificates,
+  newestVote,
+  type ConsensusConfig,
+  type ConsensusEffect,
+} from "../../ledger/state.ts"
 import type { ConsensusEvent, ConsensusState, Place } from "../../ledger/state.ts"
-import { newestVote } from "../../ledger/tally.ts"
 import { leaderOf, validatorIndex, type ValidatorSet } from "../../ledger/validators.ts"
 import type { Vote } from "../../ledger/vote.ts"
 import type { Suite } from "../../protocol/suite.ts"
@@ -183,7 +187,7 @@ export class Validator {
 
   /** The newest vote of a validator that is held here, for whoever asks with its key. */
   newestVote(signer: number): Vote | undefined {
-    return this.#state && newestVote(this.#state, signer, this.#parts.clock.monotonicMs())
+    return this.#state && newestVote(this.#state, signer)
   }
 
   // --- what comes in -------------------------------------------------------------------------

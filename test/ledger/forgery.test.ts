@@ -1,10 +1,8 @@
-import { describe, expect, it, vi } from "vitest"
+import { describe, expect, it } from "vitest"
 import type { Message } from "../../ledger/message.ts"
-import { newestVote } from "../../ledger/tally.ts"
 import { FORGERIES_PER_DELTA_MAX } from "../../protocol/limits.ts"
 import { certify, DELTA_MS, Door } from "../support/door.ts"
 import { CHAIN_ID, voteOf } from "../support/ledger.ts"
-import { suite } from "../support/suites.ts"
 
 const LIAR = 0
 const SELF = 1
@@ -70,92 +68,5 @@ describe("a validator that is proven to contradict itself in a view", () => {
     expect(door.hear(LIAR, { type: "vote", vote: second })).toEqual([`evidence ${LIAR}`])
     const unsigned = { ...third, signature: new Uint8Array(64) }
     expect(door.hear(LIAR, { type: "vote", vote: unsigned })).toEqual([])
-  })
-})
-
-describe("a vote that comes after a certificate that it agrees with", () => {
-  const LATE = 3
-  const hash = CHAIN_ID
-  const finalize = voteOf(LATE, "finalize", 1, hash)
-  const nullify: Message = { type: "vote", vote: voteOf(LATE, "nullify", 1, hash) }
-  const late: Message = { type: "vote", vote: finalize }
-  const unsigned: Message = {
-    type: "vote",
-    vote: { ...finalize, signature: new Uint8Array(64).fill(7) },
-  }
-
-  /** Three have finalized view 1, and the fourth has not said so yet. */
-  function certified(): Door {
-    const door = new Door(SELF)
-    const certificate = certify("notarize", 1, hash, [LIAR, HONEST, LATE])
-    door.hear(LIAR, { type: "certificate", certificate })
-    for (const signer of [LIAR, HONEST]) {
-      door.hear(signer, { type: "vote", vote: voteOf(signer, "finalize", 1, hash) })
-    }
-    expect(door.state.final.view).toBe(1)
-    return door
-  }
-
-  it("is not verified, and fills no slot", () => {
-    const door = certified()
-    expect(door.hear(LATE, unsigned, 1)).toEqual([])
-    expect(door.state.views.get(1)?.votes.finalize[LATE]).toBeUndefined()
-  })
-
-  it("is evidence with what its signer says against it, before or after", () => {
-    const after = certified()
-    expect(after.hear(LATE, late, 1)).toEqual([])
-    expect(after.hear(LATE, nullify, 1)).toEqual([`evidence ${LATE}`])
-    const before = certified()
-    expect(before.hear(LATE, nullify, 1)).toEqual([])
-    expect(before.hear(LATE, late, 1)).toEqual([`evidence ${LATE}`])
-  })
-
-  it("is no evidence when it is forged, and stands in the way of none", () => {
-    const door = certified()
-    door.hear(LATE, unsigned, 1)
-    expect(door.hear(LATE, nullify, 1)).toEqual([])
-    expect(door.hear(LATE, unsigned, 1)).toEqual(["reject VOTE_SIGNATURE"])
-    expect(door.hear(LATE, late, 1)).toEqual([`evidence ${LATE}`])
-  })
-
-  it("is not lost behind a forged one, nor a forged one taken behind it", () => {
-    const door = certified()
-    door.hear(LATE, unsigned, 1)
-    expect(door.hear(LATE, late, 1)).toEqual([])
-    expect(door.hear(LATE, nullify, 1)).toEqual([`evidence ${LATE}`])
-    const other = certified()
-    other.hear(LATE, late, 1)
-    expect(other.hear(LATE, late, 1)).toEqual([])
-    expect(other.hear(LATE, unsigned, 1)).toEqual(["reject VOTE_SIGNATURE"])
-  })
-
-  it("is verified once when its signer asks, and when it is forged nothing is read for Δ", () => {
-    const door = new Door(SELF)
-    door.hasWork = true
-    const views = 2 * FORGERIES_PER_DELTA_MAX
-    for (let view = 1; view <= views; view++) {
-      door.at(door.nowMs + 10 * DELTA_MS)
-      for (const signer of [LIAR, HONEST]) door.hear(signer, real(signer, view))
-    }
-    expect(door.state.view).toBe(views + 1)
-    const say = (): void => {
-      for (let view = 1; view <= views; view++) door.hear(LATE, forged(LATE, view))
-    }
-    const verify = vi.spyOn(suite, "ed25519Verify")
-    say()
-    expect(newestVote(door.state, LATE, door.nowMs)).toBeUndefined()
-    say()
-    expect(newestVote(door.state, LATE, door.nowMs)).toBeUndefined()
-    expect(verify).toHaveBeenCalledTimes(views)
-    verify.mockRestore()
-  })
-
-  it("is the newest vote of its signer, unless it is forged", () => {
-    const door = certified()
-    door.hear(LATE, unsigned, 1)
-    expect(newestVote(door.state, LATE, 0)?.kind).toBe("notarize")
-    door.hear(LATE, late, 1)
-    expect(newestVote(door.state, LATE, 0)).toEqual(finalize)
   })
 })
