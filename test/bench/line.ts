@@ -18,8 +18,8 @@ import {
 } from "node:worker_threads"
 import { wallMs } from "./validator.ts"
 
-/** What a thread that sleeps takes to wake, with room. */
-const WAKING_MS = 0.3
+/** What a thread that sleeps takes to wake. */
+const WAKING_MS = 0.1
 /** Places in what the threads share. */
 const RINGS = 0
 const DELAY_MS = 1
