@@ -118,7 +118,7 @@ export class DelayedStage {
 
   static async open(folder: string, missions: number): Promise<DelayedStage> {
     const { posts, genesisBytes } = delayedMinistry(missions)
-    const line = new Line(posts.length)
+    const line = new Line(posts.length, DELAY_MS)
     const nodes = posts.map(({ rid, code }, index) => {
       const end = line.ends[index] as LineEnd
       return new DelayedNode(rid, {
@@ -130,7 +130,6 @@ export class DelayedStage {
       })
     })
     await Promise.all(nodes.map(async (node) => node.told("open")))
-    line.setDelay(DELAY_MS)
     for (const node of nodes) node.order({ type: "meet" })
     return new DelayedStage(nodes, line)
   }

@@ -3,9 +3,10 @@
  * soon after as the receiver has time.
  *
  * The delay is kept by a thread that does nothing else and sleeps meanwhile, so that it takes no
- * processor from those whom it connects, and a thread that is busy does not delay the others. It hands
- * over a little early, because a thread that sleeps needs a moment to wake; the receiver waits for
- * what is left. Nothing is lost, and what one tells another stays in its order.
+ * processor from those whom it connects, and a thread that is busy does not delay the others. Nobody
+ * wakes it, which would cost a sender more than all the rest: it looks often enough. It hands over a
+ * little early, because a thread that sleeps needs a moment to wake; the receiver waits for what is
+ * left. Nothing is lost, and what one tells another stays in its order.
  */
 
 import {
@@ -20,15 +21,17 @@ import { wallMs } from "./validator.ts"
 
 /** What a thread that sleeps takes to wake. */
 const WAKING_MS = 0.1
-/** Places in what the threads share. */
-const RINGS = 0
-const DELAY_MS = 1
+/** Looks within a delay. */
+const LOOKS = 8
+/** Place of the delay in what the threads share, and one that never changes. */
+const DELAY_MS = 0
+const STILL = 1
 const SHARED_LENGTH = 2
 
 /** One end of the line, to be handed to the thread that uses it. */
 export interface LineEnd {
   readonly port: MessagePort
-  /** What all threads of the line share: {@link RINGS} wakes the line's own, {@link DELAY_MS}. */
+  /** What all threads of the line share: {@link DELAY_MS}. */
   readonly shared: Int32Array
 }
 
@@ -55,7 +58,8 @@ export class Line {
   /** By their numbers. */
   readonly ends: readonly LineEnd[]
 
-  constructor(count: number) {
+  constructor(count: number, delayMs: number) {
+    this.setDelay(delayMs)
     const channels = Array.from({ length: count }, () => new MessageChannel())
     const ports = channels.map(({ port2 }) => port2)
     const shared = this.#shared
@@ -86,8 +90,6 @@ export function send<Content extends object>(
   const parcel = { ...content, to, sentMs, dueMs: sentMs + Atomics.load(shared, DELAY_MS) }
   // eslint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a page
   port.postMessage(parcel satisfies Parcel)
-  Atomics.add(shared, RINGS, 1)
-  Atomics.notify(shared, RINGS)
 }
 
 /** Calls `take` with all that comes out of the line, none of it early, and how long it took. */
@@ -105,7 +107,6 @@ export function receive<Content extends object>(
 function carry({ ports, shared }: LineData): never {
   const underWay: Parcel[] = []
   for (;;) {
-    const rings = Atomics.load(shared, RINGS)
     for (const port of ports) {
       for (;;) {
         const received = receiveMessageOnPort(port)
@@ -122,7 +123,8 @@ function carry({ ports, shared }: LineData): never {
       ports[next.to]?.postMessage(next)
     }
     const dueMs = underWay[0]?.dueMs ?? Infinity
-    Atomics.wait(shared, RINGS, rings, Math.max(0, dueMs - WAKING_MS - wallMs()))
+    const lookMs = Atomics.load(shared, DELAY_MS) / LOOKS
+    Atomics.wait(shared, STILL, 0, Math.max(0, Math.min(dueMs - WAKING_MS - wallMs(), lookMs)))
   }
 }
 
