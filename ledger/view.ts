@@ -304,18 +304,16 @@ function onNotarized(
   wantBlock(state, certificate)
   const { own } = viewOf(state, view)
   const { epoch } = state.config.validators
-  const isFinal = view <= state.final.view
-  const mayVote = !isFinal && own.nullify === undefined && own.finalize === undefined
-  if (!mayVote) passOn(state, certificate, from)
-  if (isFinal) return
-  if (mayVote) {
+  const isOpen = view > state.final.view && own.finalize === undefined
+  if (isOpen && own.nullify === undefined) {
     const { vote, seq } = cast(state, "finalize", view, hash, (vote) => {
       return { kind: "finalize", epoch, vote, certificate }
     })
     passOn(state, certificate, from, seq)
     state.out.push({ type: "send", message: { type: "vote", vote }, after: seq })
-  } else if (own.finalize === undefined && view >= state.view) {
-    logCertificate(state, certificate)
+  } else {
+    passOn(state, certificate, from)
+    if (isOpen && view >= state.view) logCertificate(state, certificate)
   }
   if (view >= state.view) enter(state, view + 1, certificate, nowMs)
 }

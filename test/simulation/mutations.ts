@@ -29,13 +29,7 @@ const QUORUM = "Math.ceil((count + faultsOf(count) + 1) / 2)"
 export const MUTANTS: readonly Mutant[] = [
   {
     name: "finalize after nullify",
-    edits: [
-      [
-        VIEW,
-        "!isFinal && own.nullify === undefined && own.finalize === undefined",
-        "!isFinal && own.finalize === undefined",
-      ],
-    ],
+    edits: [[VIEW, "if (isOpen && own.nullify === undefined) {", "if (isOpen) {"]],
     hunts: [["loss-30", 4]],
   },
   {
