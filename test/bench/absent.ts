@@ -5,8 +5,9 @@
 
 import { createValidatorSet, leaderOf, type ValidatorSet } from "../../ledger/validators.ts"
 import type { LedgerNode, LedgerWorld } from "../support/ledgers.ts"
-import { BOUND_MS, createWorld, DELAY_MS, VALIDATORS } from "./delayed.ts"
+import { BOUND_MS, createWorld, DELAY_MS } from "./delayed.ts"
 import { quantile, spreadOf, type Figure } from "./figures.ts"
+import { VALIDATORS } from "./validator.ts"
 
 const SEEDS = 8
 const ENTRIES = 20

@@ -44,7 +44,6 @@ async function perform(order: DelayedOrder): Promise<void> {
   else {
     await node.stop()
     say({ type: "stopped" })
-    parentPort?.close()
   }
 }
 

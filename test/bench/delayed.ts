@@ -7,12 +7,11 @@
 
 import { join } from "node:path"
 import { Worker, type MessagePort } from "node:worker_threads"
-import { networkId } from "../../protocol/governance.ts"
 import { LedgerWorld } from "../support/ledgers.ts"
 import { createMinistry, type Ministry } from "../support/ministry.ts"
 import { Line, type LineEnd } from "./line.ts"
+import { withGenesis, VALIDATORS } from "./validator.ts"
 
-export const VALIDATORS = 4
 /** δ, one way. */
 export const DELAY_MS = 75
 /** Δ, the bound of the network's policy (LEDGER §8). */
@@ -24,14 +23,12 @@ export function createWorld(posts: number, seed: string, link: object): LedgerWo
   return new LedgerWorld(posts, seed, { validators: VALIDATORS, policy, link })
 }
 
-/** The keys are the same in every thread; signatures of the genesis are not, so it is handed on. */
 export function delayedMinistry(missions: number, genesisBytes?: Uint8Array): Ministry {
   const ministry = createMinistry(VALIDATORS + missions, "bench finality", {
     validators: VALIDATORS,
     policy: { consensusDeltaMs: BOUND_MS },
   })
-  if (genesisBytes === undefined) return ministry
-  return { ...ministry, genesisBytes, net: networkId(ministry.suite, genesisBytes) }
+  return withGenesis(ministry, genesisBytes)
 }
 
 /** What a node's thread is told at its start. */
@@ -102,6 +99,14 @@ export class DelayedNode {
     // eslint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a page
     this.#thread.postMessage(order)
   }
+
+  /** Stops the node, then its thread. */
+  async stop(): Promise<void> {
+    const stopped = this.told("stopped")
+    this.order({ type: "stop" })
+    await stopped
+    await this.#thread.terminate()
+  }
 }
 
 /** Ledgers on the machine's own clock and disks, each in a folder of its own. */
@@ -136,9 +141,7 @@ export class DelayedStage {
 
   async close(): Promise<void> {
     const nodes = [...this.validators, ...this.missions]
-    const stopped = nodes.map(async (node) => node.told("stopped"))
-    for (const node of nodes) node.order({ type: "stop" })
-    await Promise.all(stopped)
+    await Promise.all(nodes.map(async (node) => node.stop()))
     await this.line.close()
   }
 }

@@ -17,14 +17,13 @@ import {
   createWorld,
   DelayedStage,
   DELAY_MS,
-  VALIDATORS,
   type DelayedFinal,
   type DelayedNode,
 } from "./delayed.ts"
 import { quantile, spreadOf, type Figure, type Options, type Progress } from "./figures.ts"
 import { benchLoaded, LOADING } from "./loaded.ts"
 import { benchTraffic } from "./traffic.ts"
-import { wallMs } from "./validator.ts"
+import { VALIDATORS, wallMs } from "./validator.ts"
 
 /** In virtual time. */
 const POSTS = VALIDATORS + 1

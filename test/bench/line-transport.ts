@@ -16,6 +16,7 @@ import type {
 } from "../../node/network/transport.ts"
 import { assert } from "../../protocol/assert.ts"
 import { TarbartaError } from "../../protocol/errors.ts"
+import { refused } from "../support/simulated-transport.ts"
 import { receive, send, type LineEnd } from "./line.ts"
 
 interface Ask {
@@ -36,7 +37,7 @@ interface Answer {
 }
 
 interface Waiting {
-  readonly protocol: string
+  readonly protocol: ProtocolSpec
   readonly resolve: (bytes: Uint8Array) => void
   readonly reject: (error: Error) => void
 }
@@ -49,7 +50,6 @@ export class LineTransport implements Transport {
   readonly #handlers = new Map<string, RequestHandler>()
   readonly #listeners = new Set<ContactListener>()
   readonly #waiting = new Map<number, Waiting>()
-  /** How long questions were under way since somebody asked. */
   readonly #tookMs: number[] = []
   #number = 0
   #isUp = false
@@ -90,7 +90,7 @@ export class LineTransport implements Transport {
         settle(() => reject(error))
       })
       this.#waiting.set(number, {
-        protocol: protocol.id,
+        protocol,
         resolve: (bytes) => settle(() => resolve(bytes)),
         reject: (error) => settle(() => reject(error)),
       })
@@ -119,9 +119,12 @@ export class LineTransport implements Transport {
 
   async start(): Promise<void> {
     receive<Ask | Answer>(this.#end, (told, tookMs) => {
-      if (told.type === "ask") this.#tookMs.push(tookMs)
-      if (told.type === "answer") this.#conclude(told)
-      else void this.#serve(told)
+      if (told.type === "answer") {
+        this.#conclude(told)
+        return
+      }
+      this.#tookMs.push(tookMs)
+      void this.#serve(told)
     })
     return Promise.resolve()
   }
@@ -132,6 +135,7 @@ export class LineTransport implements Transport {
     for (const peer of this.#others()) for (const tell of this.#listeners) tell(peer, "up")
   }
 
+  /** How long each question was under way that came since the last call, in ms. */
   takeTimes(): number[] {
     return this.#tookMs.splice(0)
   }
@@ -164,9 +168,6 @@ export class LineTransport implements Transport {
   #conclude({ number, bytes, refusal }: Answer): void {
     const waiting = this.#waiting.get(number)
     if (bytes !== undefined) waiting?.resolve(bytes)
-    else if (refusal !== undefined) {
-      const why = `${waiting?.protocol}: the other side refused the request with ${refusal}`
-      waiting?.reject(new NodeError("REQUEST_REFUSED", why, { refusal }))
-    }
+    else if (refusal !== undefined) waiting?.reject(refused(waiting.protocol, refusal))
   }
 }

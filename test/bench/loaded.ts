@@ -8,9 +8,9 @@
  */
 
 import type { LedgerNode } from "../support/ledgers.ts"
-import { createWorld, DELAY_MS, VALIDATORS, type DelayedStage } from "./delayed.ts"
+import { createWorld, DELAY_MS, type DelayedStage } from "./delayed.ts"
 import { quantile, spreadOf, type Figure } from "./figures.ts"
-import { wallMs } from "./validator.ts"
+import { VALIDATORS, wallMs } from "./validator.ts"
 
 /** Missions that load the ledger together. */
 export const LOADING = 3

@@ -7,8 +7,9 @@
 
 import { batchesBytes, decodeFinalBlock } from "../../ledger/block.ts"
 import { PROTOCOLS } from "../../protocol/wire.ts"
-import { createWorld, DELAY_MS, VALIDATORS } from "./delayed.ts"
+import { createWorld, DELAY_MS } from "./delayed.ts"
 import { spreadOf, type Figure } from "./figures.ts"
+import { VALIDATORS } from "./validator.ts"
 
 const BLOCKS = 40
 const GOAL_BYTES = 2_500

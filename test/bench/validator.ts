@@ -51,9 +51,16 @@ export function wallMs(): number {
   return performance.timeOrigin + performance.now()
 }
 
-/** The keys are the same in every process; signatures of the genesis are not, so it is handed on. */
 export function validatorsMinistry(genesisBytes?: Uint8Array): Ministry {
   const ministry = createMinistry(VALIDATORS + 1, "bench validators", { validators: VALIDATORS })
+  return withGenesis(ministry, genesisBytes)
+}
+
+/**
+ * The ministry with a genesis that was handed on, if one was: made again elsewhere, its keys are the
+ * same and the signatures in its genesis are not.
+ */
+export function withGenesis(ministry: Ministry, genesisBytes?: Uint8Array): Ministry {
   if (genesisBytes === undefined) return ministry
   return { ...ministry, genesisBytes, net: networkId(ministry.suite, genesisBytes) }
 }

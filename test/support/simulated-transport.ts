@@ -332,7 +332,8 @@ function unreachable(why: string): NodeError {
   return new NodeError("PEER_UNREACHABLE", why)
 }
 
-function refused(protocol: ProtocolSpec, refusal: string): NodeError {
+/** What the asker is told when the other side threw that code. */
+export function refused(protocol: ProtocolSpec, refusal: string): NodeError {
   const why = `${protocol.id}: the other side refused the request with ${refusal}`
   return new NodeError("REQUEST_REFUSED", why, { refusal })
 }
